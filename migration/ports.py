@@ -431,8 +431,8 @@ class MigrationStore(Protocol):
         The same run claims again and gets its own claim back. Raises `Conflict`, saying who holds what.
         """
 
-    def release(self, migration_id: str, generation: int, server_keys: Sequence[str]) -> None:
-        """Give the servers back; the migration's claim stays, so that its id is not used twice by accident."""
+    def finish(self, migration_id: str, generation: int, status: str, server_keys: Sequence[str]) -> None:
+        """Give the servers back and mark the claim as ended; it stays, so that no id is used twice by accident."""
 
     def save(self, migration_id: str, version: int, row: Mapping[str, str], *, expires_at: datetime | None) -> bool:
         """Write the row unless a newer version is there; returns whether it was written."""

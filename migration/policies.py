@@ -1,0 +1,86 @@
+"""How long things may take, and how they are tried again. The one home of every timeout and retry."""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+_SECOND = timedelta(seconds=1)
+_MINUTE = timedelta(minutes=1)
+_HOUR = timedelta(hours=1)
+
+
+class ActivityPolicy(TypedDict, total=False):
+    """The options of one kind of activity, as `workflow.execute_activity` takes them."""
+
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+    cancellation_type: ActivityCancellationType
+
+
+READ = ActivityPolicy(
+    start_to_close_timeout=5 * _MINUTE,
+    schedule_to_close_timeout=_HOUR,
+    retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=_MINUTE),
+)
+"""A look that changes nothing."""
+
+ACT = ActivityPolicy(
+    start_to_close_timeout=30 * _MINUTE,
+    schedule_to_close_timeout=4 * _HOUR,
+    heartbeat_timeout=30 * _SECOND,
+    retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=_MINUTE),
+    cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+)
+"""A side effect. A cancelled attempt is waited for, so that its undo never overtakes it."""
+
+WAIT = ActivityPolicy(
+    start_to_close_timeout=5 * _MINUTE,
+    retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=_MINUTE),
+)
+"""A wait: one activity whose attempts are looks, spaced by what each look asks for. It ends by its own deadline."""
+
+UNDO = ActivityPolicy(
+    start_to_close_timeout=30 * _MINUTE,
+    schedule_to_close_timeout=24 * _HOUR,
+    heartbeat_timeout=30 * _SECOND,
+    retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=5 * _MINUTE),
+    cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+)
+"""A compensation: tried for a day before a person is asked."""
+
+FORWARD = ActivityPolicy(
+    start_to_close_timeout=30 * _MINUTE,
+    heartbeat_timeout=30 * _SECOND,
+    retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=5 * _MINUTE),
+    cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+)
+"""A step after the point of no return: no end to its retries."""
+
+RECORD = ActivityPolicy(
+    start_to_close_timeout=_MINUTE,
+    retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=5 * _MINUTE),
+)
+"""The read model: it catches up whenever its store is back."""
+
+DELIVER = ActivityPolicy(
+    start_to_close_timeout=30 * _SECOND,
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+"""One delivery of a callback; when to try again is `CallbackWorkflow`'s to say."""
+
+PUBLISH_AT_END = 30 * _SECOND
+"""How long an ended migration waits for its last state and messages to leave."""
+
+DNS_MARGIN = 2 * _SECOND
+"""Added to an old TTL that is waited out, for clocks and the provider's own propagation."""
+
+CALLBACK_LONGEST_BACKOFF = _HOUR
+CALLBACK_GIVE_UP_AFTER = 24 * _HOUR
+CALLBACK_KEEP_DEAD_LETTERS = timedelta(days=30)
+
+DECISIONS_KEPT = 50
+"""How many decisions a migration remembers, the refused ones included."""
