@@ -145,6 +145,14 @@ class SourceServers(Model):
     source_server_ids: tuple[str, ...]
 
 
+class RemoveRecords(Model):
+    """Take these machines' records out of service, if they carry our migration's tag: those that we registered."""
+
+    where: Where
+    mark: Mark
+    user_provided_ids: tuple[str, ...]
+
+
 @dataclass
 class ApplicationMigration:
     """What is done through MGN."""
@@ -215,8 +223,8 @@ class ApplicationMigration:
         raise NotImplementedError
 
     @activity.defn(no_thread_cancel_exception=True)
-    def disconnect_and_archive(self, request: SourceServers) -> None:
-        """Take the records out of service; those that are gone are no error."""
+    def remove_records(self, request: RemoveRecords) -> None:
+        """Disconnect and archive; records that are gone are no error."""
         raise NotImplementedError
 
     @activity.defn(no_thread_cancel_exception=True)
