@@ -1,0 +1,75 @@
+"""What the vocabulary has and this version does not offer: refused by the validate step, never ignored."""
+
+from collections.abc import Iterator
+
+from migration.request import (
+    AgentInstall,
+    CmdbSystem,
+    DnsProvider,
+    DnsRecord,
+    HttpCheck,
+    MigrationRequest,
+    QuiesceMethod,
+    Server,
+    SourceAfter,
+    SourceType,
+    ToAlias,
+)
+
+Refusal = tuple[str, str]
+"""The JSON path of what is not offered, and what it is, in words."""
+
+
+def unoffered(request: MigrationRequest) -> list[Refusal]:
+    """List everything that the request asks for and this version does not offer."""
+    return [
+        *_whole_parts(request),
+        *(
+            refusal
+            for i, server in enumerate(request.servers)
+            for refusal in _of_server(f"$.source.servers[{i}]", server)
+        ),
+        *_of_checks(request),
+        *(refusal for i, record in enumerate(request.dns) for refusal in _of_record(f"$.dns[{i}]", record)),
+    ]
+
+
+def _whole_parts(request: MigrationRequest) -> Iterator[Refusal]:
+    if request.source.type is not SourceType.VMWARE:
+        yield "$.source.type", f"sources of type {request.source.type}"
+    if request.hooks:
+        yield "$.hooks", "hooks"
+    if request.quiesce.method is QuiesceMethod.HOOK_ONLY:
+        yield "$.quiesce.method", "quiescing by hooks alone"
+    if request.approval is not None and request.approval.signed:
+        yield "$.approval.signed", "signed approvals"
+    if request.change is not None:
+        yield "$.change", "change tickets"
+    if request.cmdb.system is CmdbSystem.NETBOX:
+        yield "$.cmdb.system", "NetBox as the CMDB"
+    if request.cmf is not None:
+        yield "$.cmf", "Cloud Migration Factory"
+    if request.source_after is SourceAfter.DELETE:
+        yield "$.sourceAfter", "deleting the source"
+
+
+def _of_server(path: str, server: Server) -> Iterator[Refusal]:
+    if server.agent_install is AgentInstall.SSH:
+        yield f"{path}.agentInstall", "installing the agent over SSH"
+    if server.credential is not None:
+        yield f"{path}.credential", "a credential of a server, which only SSH would use"
+
+
+def _of_checks(request: MigrationRequest) -> Iterator[Refusal]:
+    for i, check in enumerate(request.health_checks):
+        if not isinstance(check, HttpCheck):
+            yield f"$.healthChecks[{i}].type", f"health checks of type {check.type}"
+
+
+def _of_record(path: str, record: DnsRecord) -> Iterator[Refusal]:
+    if record.provider is DnsProvider.RFC2136:
+        yield f"{path}.provider", "DNS updates by RFC 2136"
+    if isinstance(record.to, ToAlias):
+        yield f"{path}.to.alias", "alias records"
+    if record.reverse:
+        yield f"{path}.reverse", "reverse DNS records"
