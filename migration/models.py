@@ -10,4 +10,6 @@ from pydantic.alias_generators import to_camel
 class Model(BaseModel):
     """A value that travels between workflow, activities, adapters and clients."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True
+    )

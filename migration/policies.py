@@ -75,12 +75,25 @@ DELIVER = ActivityPolicy(
 PUBLISH_AT_END = 30 * _SECOND
 """How long an ended migration waits for its last state and messages to leave."""
 
+AGENT_REGISTERS_WITHIN = 30 * _MINUTE
+"""How long after its installation an agent may take to appear in MGN."""
+
+NO_LAG = timedelta(0)
+
+WATCH_AT_ONCE = timedelta(days=7)
+"""How long one watch lasts while a commit is waited for."""
+
 DNS_MARGIN = 2 * _SECOND
 """Added to an old TTL that is waited out, for clocks and the provider's own propagation."""
 
+CALLBACK_HAND_OVER_PAUSE = 10 * _SECOND
+CALLBACK_FIRST_BACKOFF = 2 * _SECOND
 CALLBACK_LONGEST_BACKOFF = _HOUR
 CALLBACK_GIVE_UP_AFTER = 24 * _HOUR
 CALLBACK_KEEP_DEAD_LETTERS = timedelta(days=30)
+
+READ_MODEL_KEPT = timedelta(days=400)
+"""How long the row of an ended migration stays in the read model."""
 
 DECISIONS_KEPT = 50
 """How many decisions a migration remembers, the refused ones included."""

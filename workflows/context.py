@@ -1,0 +1,176 @@
+"""What the parts of one migration share: the request, the journal, the decision desk, the undo stack."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.health import HealthTarget
+    from activities.prerequisites import RecordedName, SourceFacts
+    from migration.correlation import correlation_id
+    from migration.marks import CORRELATION_TAG, MIGRATION_TAG, SERVER_TAG, Mark
+    from migration.policies import ActivityPolicy
+    from migration.ports import LaunchTarget, RecordKey, RecordSet, Where
+    from migration.request import CheckTime, HttpCheck, MigrationRequest, Network, Server, ToServers
+    from migration.status import ServerProgress, UndoLine
+    from migration.steps import Step
+    from workflows.desk import DecisionDesk
+    from workflows.journal import Journal
+    from workflows.saga import Undo, register
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+class Context:
+    """One migration's shared state, and the only way in which its steps act."""
+
+    def __init__(self, request: MigrationRequest, journal: Journal, desk: DecisionDesk) -> None:
+        """Begin with an empty undo stack."""
+        self.request = request
+        self.journal = journal
+        self.desk = desk
+        self.undo: list[Undo] = []
+        self.sources: tuple[SourceFacts, ...] = ()
+        self.names: tuple[RecordedName, ...] = ()
+
+    # --- acting ----------------------------------------------------------------------------------------------
+
+    async def do(
+        self, method: Callable[[Any, Argument], Result], argument: Argument, policy: ActivityPolicy, summary: str
+    ) -> Result:
+        """Do one activity of the way forward, and turn back afterwards if that was asked for meanwhile.
+
+        A step that succeeds swallows the cancellation, so it has to be looked for.
+        """
+        result: Result = await workflow.execute_activity_method(method, argument, summary=summary, **policy)
+        self.heed()
+        return result
+
+    def heed(self) -> None:
+        """Turn back if anybody asked for it."""
+        if self.desk.stop is not None:
+            raise asyncio.CancelledError(self.desk.stop.reason)
+
+    def register(self, undo: Undo) -> None:
+        """Put an undo on the stack, before its step acts."""
+        register(self.undo, undo)
+        self.show_undo()
+
+    def show_undo(self) -> None:
+        """Let the status say what a rollback would do now."""
+        self.journal.status.undo = [UndoLine(kind=u.kind, step=u.step, what=u.what) for u in reversed(self.undo)]
+
+    def mark(self, step: Step, part: str | None = None) -> Mark:
+        """The mark of what this entry of the step does."""
+        status = self.journal.status
+        return Mark(
+            migration_id=status.migration_id,
+            generation=status.generation,
+            step=step,
+            entry=self.journal.progress(step).entry,
+            part=part,
+            correlation_id=status.correlation_id,
+        )
+
+    # --- reading the request ---------------------------------------------------------------------------------
+
+    @property
+    def where(self) -> Where:
+        """The target account and region, and the role to reach them."""
+        target = self.request.target
+        return Where(account_id=target.account_id, region=target.region, role_arn=target.role_arn)
+
+    @property
+    def servers(self) -> list[ServerProgress]:
+        """The servers' progress, in the order of the request."""
+        return self.journal.status.servers
+
+    @property
+    def record_ids(self) -> tuple[str, ...]:
+        """The MGN records of all servers."""
+        return tuple(server.source_server_id for server in self.servers if server.source_server_id)
+
+    @property
+    def instance_ids(self) -> tuple[str, ...]:
+        """The instances that the cutover launched."""
+        return tuple(server.instance_id for server in self.servers if server.instance_id)
+
+    def tiers(self) -> list[tuple[Server, ...]]:
+        """The servers by tier, ascending: the order in which they are launched."""
+        numbers = sorted({server.tier for server in self.request.source.servers})
+        return [tuple(s for s in self.request.source.servers if s.tier == number) for number in numbers]
+
+    def progress_of(self, server_name: str) -> ServerProgress:
+        """One server's progress."""
+        return next(server for server in self.servers if server.name == server_name)
+
+    def launch_target(self, server: Server, network: Network) -> LaunchTarget:
+        """How a server is launched into that network, tagged so that its instance is found again."""
+        settings = self.request.launch_settings(server.name, network)
+        tags = {
+            **self.request.target.tags,
+            MIGRATION_TAG: self.request.migration_id,
+            SERVER_TAG: server.name,
+            CORRELATION_TAG: correlation_id(self.request),
+        }
+        private_ip = "copy" if settings.private_ip == server.address else settings.private_ip
+        return LaunchTarget(
+            name=server.name,
+            tags=tags,
+            subnet_id=settings.subnet_id,
+            security_group_ids=settings.security_group_ids,
+            instance_type=settings.instance_type,
+            instance_profile=settings.instance_profile,
+            private_ip=private_ip,
+            boot_mode=settings.boot_mode,
+            os_byol=settings.os_byol,
+            tenancy=settings.tenancy,
+            http_tokens=settings.http_tokens,
+            volume_type=settings.volume_type,
+        )
+
+    def health_targets(self, during: CheckTime, addresses: dict[str, str]) -> tuple[HealthTarget, ...]:
+        """The health checks of a step, with the addresses filled in."""
+        return tuple(
+            HealthTarget(
+                server=check.server,
+                url=check.url.replace("{privateIp}", addresses[check.server]),
+                expect_status=check.expect_status,
+                within=check.within,
+            )
+            for check in self.request.health_checks
+            if isinstance(check, HttpCheck) and during in check.during and check.server in addresses
+        )
+
+    def record_key(self, index: int) -> RecordKey:
+        """Which record the request means."""
+        record = self.request.dns[index]
+        return RecordKey(
+            zone=record.zone,
+            zone_id=record.zone_id,
+            role_arn=record.role_arn,
+            name=record.name,
+            type=record.type,
+            set_identifier=record.set_identifier,
+        )
+
+    def record_after(self, index: int) -> RecordSet:
+        """What the record says after the switch."""
+        record = self.request.dns[index]
+        if isinstance(record.to, ToServers):
+            values = tuple(sorted(self.progress_of(name).address or "" for name in record.to.servers))
+        else:
+            values = (getattr(record.to, "address", ""),)
+        return RecordSet(ttl=record.ttl, values=values)
+
+    def source_keys(self) -> tuple[str, ...]:
+        """How the source servers are claimed."""
+        return tuple(f"{self.request.source.connection}/{server.vm}" for server in self.request.source.servers)
+
+    def now(self) -> datetime:
+        """The workflow's time."""
+        return workflow.now()

@@ -1,0 +1,189 @@
+"""The gate: evidence, approvals, the cutover window, and the DNS records' time to live."""
+
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.dns import ChangeRecords, DomainNameSystem, RecordChange
+    from activities.mgn import ApplicationMigration, ObserveReplication, ReplicationObserved
+    from migration import policies
+    from migration.canonical import sha256_hex
+    from migration.ports import RecordSet
+    from migration.status import Awaiting, Phase, Window
+    from migration.steps import Step
+    from workflows.context import Context
+    from workflows.saga import RestoreNames
+
+
+class Gate:
+    """Opens when enough people agree and the time has come; shows what they agree to."""
+
+    def __init__(self, context: Context) -> None:
+        """Guard one migration's cutover."""
+        self._context = context
+        self._journal = context.journal
+        self._status = context.journal.status
+        self._lowered_at: datetime | None = None
+
+    async def pass_through(self) -> None:
+        """Wait for the quorum and the window, with the DNS TTL lowered in time."""
+        self._status.approvals = []
+        await self._publish_evidence()
+        while True:
+            await self._quorum()
+            if self._lowered_at is None and self._lowerable():
+                await self._lower_ttl_in_time()
+            await self._until(self._may_start(), "the window, and the old DNS TTL, to be waited out")
+            if self._is_open():
+                return
+
+    # --- evidence --------------------------------------------------------------------------------------------
+
+    async def _publish_evidence(self) -> None:
+        observed = await self._context.do(
+            ApplicationMigration.observe_replication,
+            ObserveReplication(where=self._context.where, source_server_ids=self._context.record_ids),
+            policies.READ,
+            "replication lag for the evidence",
+        )
+        remember_replication(self._context, observed)
+        status = self._status
+        status.evidence = {
+            "migrationId": status.migration_id,
+            "generation": status.generation,
+            "entry": self._journal.progress(Step.APPROVE).entry,
+            "servers": [server.model_dump(mode="json", by_alias=True) for server in status.servers],
+            "test": self._journal.progress(Step.TEST).model_dump(mode="json", by_alias=True),
+            "testReason": self._context.request.test.reason,
+            "findings": [finding.model_dump(mode="json", by_alias=True) for finding in status.findings],
+            "acknowledged": status.acknowledged,
+            "undo": [line.model_dump(mode="json", by_alias=True) for line in status.undo],
+        }
+        status.evidence_hash = sha256_hex(status.evidence)
+
+    # --- approvals -------------------------------------------------------------------------------------------
+
+    async def _quorum(self) -> None:
+        """Wait until enough approvals hold."""
+        rules = self._context.request.approval
+        if rules is None or self._context.desk.quorum(workflow.now()):
+            return
+        window = self._window()
+        awaiting = Awaiting(
+            what="approve",
+            message=f"{rules.minimum} approval(s) of the cutover",
+            who=tuple(rules.approvers),
+            choices=("approve", "reject", "rollback", "abandon", "reschedule"),
+            until=window.not_after if window else None,
+        )
+        self._journal.phase(Phase.AWAITING_APPROVAL, "waiting for approval of the cutover", awaiting)
+        await workflow.wait_condition(
+            lambda: self._context.desk.quorum(workflow.now()), timeout_summary="approval of the cutover"
+        )
+        self._journal.phase(Phase.AWAITING_APPROVAL, "approved")
+
+    # --- window ----------------------------------------------------------------------------------------------
+
+    def _window(self) -> Window | None:
+        if self._status.window is None and self._context.request.cutover_window is not None:
+            asked = self._context.request.cutover_window
+            self._status.window = Window(not_before=asked.not_before, not_after=asked.not_after)
+        return self._status.window
+
+    def _may_start(self) -> datetime:
+        """The earliest moment at which the source may be stopped."""
+        window = self._window()
+        earliest = window.not_before if window else workflow.now()
+        if self._lowered_at is None:
+            return earliest
+        return max(earliest, self._lowered_at + self._old_ttl() + policies.DNS_MARGIN)
+
+    def _is_open(self) -> bool:
+        now, window = workflow.now(), self._window()
+        in_window = window is None or window.not_before <= now < window.not_after
+        return in_window and now >= self._may_start() and self._context.desk.quorum(now)
+
+    async def _until(self, moment: datetime, what: str) -> None:
+        """Wait until that moment, or until the window is moved; a window that has passed has to be moved."""
+        window = self._window()
+        if window is not None and max(workflow.now(), moment) >= window.not_after:
+            await self._ask_for_another_window(window)
+            return
+        pause = moment - workflow.now()
+        if pause <= timedelta(0):
+            return
+        self._journal.changed(f"approved; waiting until {moment:%Y-%m-%d %H:%M:%S %Z} for {what}")
+        try:
+            await workflow.wait_condition(lambda: self._window() != window, timeout=pause, timeout_summary=what[:200])
+        except TimeoutError:
+            return
+
+    async def _ask_for_another_window(self, window: Window) -> None:
+        awaiting = Awaiting(
+            what="reschedule",
+            message=f"the cutover cannot start before its window ends at {window.not_after:%Y-%m-%d %H:%M:%S %Z}",
+            choices=("reschedule", "rollback", "abandon"),
+        )
+        self._journal.phase(Phase.AWAITING_DECISION, "the cutover window has passed", awaiting)
+        await workflow.wait_condition(lambda: self._window() != window, timeout_summary="another window")
+        self._journal.phase(Phase.AWAITING_APPROVAL, "rescheduled")
+
+    # --- time to live ----------------------------------------------------------------------------------------
+
+    def _lowerable(self) -> list[tuple[int, RecordSet]]:
+        """Records that exist with a longer time to live than the request wants: their place, and how they are."""
+        wanted = self._context.request.dns
+        return [
+            (name.index, name.before)
+            for name in self._context.names
+            if name.before is not None and name.before.ttl > wanted[name.index].ttl
+        ]
+
+    def _old_ttl(self) -> timedelta:
+        return timedelta(seconds=max((before.ttl for _, before in self._lowerable()), default=0))
+
+    async def _lower_ttl_in_time(self) -> None:
+        """Lower the TTL so early that the old one has run out when the window opens."""
+        window = self._window()
+        if window is not None:
+            await self._until(window.not_before - self._old_ttl() - policies.DNS_MARGIN, "the DNS TTL to be lowered")
+        changes = tuple(
+            RecordChange(
+                provider=self._context.request.dns[index].provider,
+                key=self._context.record_key(index),
+                before=before,
+                after=RecordSet(ttl=self._context.request.dns[index].ttl, values=before.values),
+            )
+            for index, before in self._lowerable()
+        )
+        mark = self._context.mark(Step.APPROVE)
+        self._context.register(
+            RestoreNames(
+                step=Step.APPROVE,
+                what="put the DNS records' time to live back",
+                mark=mark,
+                changes=tuple(swapped(change) for change in changes),
+            )
+        )
+        await self._context.do(
+            DomainNameSystem.change_records,
+            ChangeRecords(mark=mark, changes=changes),
+            policies.ACT,
+            "lower the DNS TTL",
+        )
+        self._lowered_at = workflow.now()
+
+
+def swapped(change: RecordChange) -> RecordChange:
+    """The change that takes this one back."""
+    return change.model_copy(update={"before": change.after, "after": change.before})
+
+
+def remember_replication(context: Context, observed: ReplicationObserved) -> None:
+    """Let the status show the replication that was seen."""
+    for seen in observed.servers:
+        for server in context.servers:
+            if server.source_server_id == seen.source_server_id:
+                server.life_cycle, server.replication_state = seen.life_cycle, seen.state
+                server.lag, server.observed_at = seen.lag, observed.at

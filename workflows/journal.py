@@ -1,0 +1,263 @@
+"""What a migration tells the world of itself: status, search attributes, details, read model, callbacks.
+
+One publisher coroutine sends what changed; no step ever waits for it. The read model gets the latest state only,
+messages leave in the order in which things happened.
+"""
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.state import MigrationState, SaveState
+    from migration import policies
+    from migration.canonical import canonical_json
+    from migration.messages import Message, MessageType
+    from migration.request import MigrationRequest
+    from migration.status import (
+        PHASE_OF_STEP,
+        Awaiting,
+        Failure,
+        MigrationStatus,
+        Phase,
+        Side,
+        StepProgress,
+        StepState,
+    )
+    from migration.steps import Step
+    from workflows.callbacks import CallbackWorkflow, OpenCallbacks, callbacks_id
+
+PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
+WAVE = SearchAttributeKey.for_keyword("WaveId")
+APP = SearchAttributeKey.for_keyword("AppName")
+ACCOUNT = SearchAttributeKey.for_keyword("TargetAccount")
+REGION = SearchAttributeKey.for_keyword("TargetRegion")
+AWAITING = SearchAttributeKey.for_bool("AwaitingDecision")
+
+_STEP_MARKS = {
+    StepState.PENDING: " ",
+    StepState.RUNNING: "running",
+    StepState.DONE: "done",
+    StepState.SKIPPED: "skipped",
+    StepState.FAILED: "**failed**",
+    StepState.UNDONE: "undone",
+}
+
+
+class Journal:
+    """Keeps the status true, and lets it out."""
+
+    def __init__(self, request: MigrationRequest, status: MigrationStatus, outbox: list[Message], sent: int) -> None:
+        """Go on from what an earlier run carried over: its status, its unsent messages, its message count."""
+        self.request = request
+        self.status = status
+        self.outbox = outbox
+        self.sent = sent
+        self._saved_version = -1
+        self._callbacks_open = False
+
+    # --- steps -----------------------------------------------------------------------------------------------
+
+    def progress(self, step: Step) -> StepProgress:
+        """The timeline of one step."""
+        return next(line for line in self.status.steps if line.step is step)
+
+    def step_started(self, step: Step) -> None:
+        """The step is entered, once more."""
+        line = self.progress(step)
+        line.state, line.entry = StepState.RUNNING, line.entry + 1
+        line.started, line.ended, line.failure = workflow.now(), None, None
+        self.phase(PHASE_OF_STEP[step], f"{step} started")
+
+    def step_ended(self, step: Step, state: StepState, failure: Failure | None = None) -> None:
+        """The step is done, skipped, failed or undone."""
+        line = self.progress(step)
+        line.state, line.ended, line.failure = state, workflow.now(), failure
+        if failure is not None:
+            self.status.failure = failure
+        self.changed(f"{step} {state}" if failure is None else f"{step} failed: {failure.message}")
+
+    def reset(self, steps: frozenset[Step]) -> None:
+        """These steps are undone and may be entered again."""
+        for line in self.status.steps:
+            if line.step in steps and line.state is not StepState.PENDING:
+                line.state = StepState.UNDONE
+
+    # --- phases and waits ------------------------------------------------------------------------------------
+
+    def phase(self, phase: Phase, message: str, awaiting: Awaiting | None = None) -> None:
+        """A new status, seen everywhere."""
+        before = self.status.phase
+        self.status.phase, self.status.awaiting = phase, awaiting
+        workflow.upsert_search_attributes([PHASE.value_set(phase), AWAITING.value_set(awaiting is not None)])
+        self.changed(message)
+        if phase is not before and not phase.ended:
+            self.tell(MessageType.STATUS_CHANGED)
+        if awaiting is not None:
+            approval = phase is Phase.AWAITING_APPROVAL
+            self.tell(MessageType.APPROVAL_REQUESTED if approval else MessageType.DECISION_NEEDED)
+
+    def served_by(self, side: Side) -> None:
+        """Who serves now; downtime is counted while nobody does."""
+        now = workflow.now()
+        if side is Side.NOBODY and self.status.down_since is None:
+            self.status.down_since = now
+        if side is not Side.NOBODY and self.status.down_since is not None:
+            self.status.downtime += now - self.status.down_since
+            self.status.down_since = None
+        self.status.served_by = side
+
+    def changed(self, message: str) -> None:
+        """Something that a person would want to see has changed."""
+        self.status.message, self.status.updated = message, workflow.now()
+        self.status.version += 1
+        workflow.set_current_details(self._details())
+
+    def tell(self, kind: MessageType) -> None:
+        """Queue a message with the state as it is now."""
+        if self.request.callback_url is None:
+            return
+        self.sent += 1
+        self.outbox.append(Message.about(kind, self.status, sequence=self.sent, at=workflow.now()))
+
+    # --- the publisher ---------------------------------------------------------------------------------------
+
+    async def publish(self) -> None:
+        """Send the latest state and every message, for as long as the migration runs."""
+        while True:
+            await workflow.wait_condition(lambda: not self.idle)
+            await self._save()
+            await self._send()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything has left."""
+        return self._saved_version == self.status.version and not self.outbox
+
+    async def drain(self, within: timedelta) -> None:
+        """Let the publisher finish, for a bounded time; what is left is carried over or given up."""
+        try:
+            await workflow.wait_condition(lambda: self.idle, timeout=within, timeout_summary="last state to leave")
+        except TimeoutError:
+            workflow.logger.warning(
+                "the read model or the callbacks lag behind", extra={"version": self.status.version}
+            )
+
+    async def close(self) -> None:
+        """Tell the callback workflow that nothing follows; it goes on by itself."""
+        if not self._callbacks_open:
+            return
+        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, callbacks_id(self.status.migration_id))
+        try:
+            await handle.signal(CallbackWorkflow.close)
+        except FailureError as error:
+            workflow.logger.warning("the callback workflow is gone", extra={"reason": str(error)})
+
+    async def _save(self) -> None:
+        version = self.status.version
+        if version == self._saved_version:
+            return
+        await workflow.execute_activity_method(
+            MigrationState.save_state,
+            SaveState(
+                migration_id=self.status.migration_id,
+                version=self.status.generation * 1_000_000 + version,
+                row=self._row(),
+                expires_at=self._expiry(),
+            ),
+            summary=self.status.message[:200],
+            **policies.RECORD,
+        )
+        self._saved_version = version
+
+    async def _send(self) -> None:
+        while self.outbox:
+            try:
+                await self._hand_over(self.outbox[0])
+            except FailureError as error:
+                workflow.logger.warning("callbacks could not be handed over", extra={"reason": str(error)})
+                self._callbacks_open = False
+                await workflow.sleep(policies.CALLBACK_HAND_OVER_PAUSE)
+                continue
+            self.outbox.pop(0)
+
+    async def _hand_over(self, message: Message) -> None:
+        """Give a message to the callback workflow, started when it is not there."""
+        workflow_id = callbacks_id(self.status.migration_id)
+        if not self._callbacks_open:
+            with suppress(WorkflowAlreadyStartedError):
+                await workflow.start_child_workflow(
+                    CallbackWorkflow.run,
+                    OpenCallbacks(
+                        migration_id=self.status.migration_id,
+                        url=str(self.request.callback_url),
+                        secret=self.request.callback_secret,
+                    ),
+                    id=workflow_id,
+                    parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                    static_summary=f"Callbacks of {self.status.migration_id}",
+                )
+            self._callbacks_open = True
+        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, workflow_id)
+        await handle.signal(CallbackWorkflow.deliver, message)
+
+    # --- views -----------------------------------------------------------------------------------------------
+
+    def _row(self) -> dict[str, str]:
+        status = self.status
+        return {
+            "status": status.phase,
+            "appName": status.app_name,
+            "environment": status.environment,
+            "updatedAt": status.updated.isoformat(),
+            "document": canonical_json(status.model_dump(mode="json", by_alias=True)),
+            **({"waveId": status.wave_id} if status.wave_id else {}),
+        }
+
+    def _expiry(self) -> datetime | None:
+        return self.status.ended + policies.READ_MODEL_KEPT if self.status.ended else None
+
+    def _details(self) -> str:
+        """The step table that the Web UI shows, as Markdown."""
+        status = self.status
+        lines = [f"**{status.phase}** · {status.message}", f"served by: {status.served_by}"]
+        if status.awaiting:
+            who = ", ".join(status.awaiting.who) or "an operator"
+            lines.append(f"waiting for {who}: {status.awaiting.message}")
+        table = ["| step | state | entry | started | ended |", "|---|---|---|---|---|", *map(_row, status.steps)]
+        return "\n\n".join([*lines, "\n".join(table)])
+
+
+def _row(line: StepProgress) -> str:
+    cells = (line.step, _STEP_MARKS[line.state], line.entry or "", _clock(line.started), _clock(line.ended))
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def introduce(request: MigrationRequest) -> None:
+    """Make the migration findable by wave, application and target."""
+    pairs = [
+        APP.value_set(request.app_name),
+        ACCOUNT.value_set(request.target.account_id),
+        REGION.value_set(request.target.region),
+    ]
+    if request.wave_id:
+        pairs.append(WAVE.value_set(request.wave_id))
+    workflow.upsert_search_attributes(pairs)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The cause of a failed activity or child, in the words it was given where it happened."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, ApplicationError):
+        action = next((d.get("action") for d in cause.details if isinstance(d, dict)), None)
+        return Failure(type=cause.type or "MigrationExecutionError", message=cause.message, action=action)
+    return Failure(type=type(cause).__name__, message=str(cause))
+
+
+def _clock(moment: datetime | None) -> str:
+    return moment.strftime("%d %b %H:%M:%S") if moment else ""

@@ -1,0 +1,333 @@
+"""How a migration's story is told: forward step by step, back when it has to be, and always to an end.
+
+`MigrationWorkflow` has the steps; this is what carries them: the request at the border, continue-as-new, the
+failure policy, cancellation, the point of no return, the end.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.state import FinishClaim, MigrationState
+    from migration import policies
+    from migration.correlation import correlation_id
+    from migration.messages import MessageType
+    from migration.request import AfterSwitch, FailureAction, MigrationRequest, RollbackTo
+    from migration.status import (
+        Awaiting,
+        Failure,
+        MigrationResult,
+        MigrationStatus,
+        Phase,
+        ServerProgress,
+        StepProgress,
+        StepState,
+    )
+    from migration.steps import STEPS, Step, planned_steps
+    from workflows.border import json_text, read_request, read_text
+    from workflows.carried import Carried
+    from workflows.context import Context
+    from workflows.desk import DecisionDesk, Stop, TakesDecisions
+    from workflows.journal import Journal, failure_of, introduce
+    from workflows.rollback import WayBack
+
+_GATE = STEPS.index(Step.APPROVE)
+_SAFE_TO_SKIP = frozenset({Step.VERIFY, Step.DECOMMISSION})
+
+_END_MESSAGES = {
+    Phase.COMPLETED: MessageType.SUCCEEDED,
+    Phase.FAILED: MessageType.FAILED,
+    Phase.REJECTED: MessageType.ROLLED_BACK,
+    Phase.ROLLED_BACK: MessageType.ROLLED_BACK,
+    Phase.CANCELLED: MessageType.ROLLED_BACK,
+}
+
+Play = Callable[[], Awaitable[None]]
+
+
+class StepFailed(Exception):  # noqa: N818  caught by the story, never seen outside
+    """A step failed, and nobody wants it tried again."""
+
+    def __init__(self, step: Step, failure: Failure) -> None:
+        """Keep which step, and how it failed."""
+        super().__init__(failure.message)
+        self.step, self.failure = step, failure
+
+
+class Story(TakesDecisions):
+    """One migration from its request to its end."""
+
+    _request: MigrationRequest
+    _text: str
+    _status: MigrationStatus
+    _journal: Journal
+    _context: Context
+    _claimed = False
+    _renewed: str | None = None
+
+    def __init__(self) -> None:
+        """Nothing is known yet: signals may arrive before the request is read."""
+        self._desk_lock = asyncio.Lock()
+        self._forward_task: asyncio.Task[None] | None = None
+        self._publisher: asyncio.Task[None] | None = None
+
+    async def _forward(self) -> None:
+        """The steps, in order."""
+        raise NotImplementedError
+
+    async def _tell(self) -> MigrationResult:
+        """Forward; back if need be; from the gate forward again; until the migration has ended."""
+        while True:
+            stop = await self._go_forward()
+            if stop is None:
+                return await self._end(Phase.COMPLETED, "all requested steps are done")
+            if stop.outcome is Phase.FAILED or await self._turn_back(stop):
+                return await self._end(stop.outcome, stop.reason)
+
+    async def _go_forward(self) -> Stop | None:
+        """Run the steps in a task of their own, so that a decision can interrupt them; returns why they ended."""
+        self._forward_task = asyncio.create_task(self._forward())
+        await workflow.wait([self._forward_task])
+        task, self._forward_task = self._forward_task, None
+        try:
+            task.result()
+        except asyncio.CancelledError:
+            if self._context.desk.stop is None:
+                raise
+        except StepFailed as failed:
+            return self._context.desk.stop or self._failed(failed)
+        return self._context.desk.stop
+
+    def _failed(self, failed: StepFailed) -> Stop:
+        outcome = Phase.FAILED if failed.step is Step.VALIDATE else Phase.ROLLED_BACK
+        reason = f"{failed.step} failed: {failed.failure.message}"
+        return Stop(outcome=outcome, to=self._request.rollback.to, reason=reason)
+
+    # --- one step --------------------------------------------------------------------------------------------
+
+    async def _step(self, step: Step, play: Play, *, long: bool = False) -> None:
+        """Play one step if the request asks for it and it is not done; `long` steps begin with a fresh history."""
+        line = self._journal.progress(step)
+        if step not in planned_steps(self._request) or line.state in (StepState.DONE, StepState.SKIPPED):
+            return
+        while True:
+            if long and line.state is not StepState.RUNNING:
+                await self._renew(f"{step}/{line.entry + 1}")
+            if line.state is not StepState.RUNNING:
+                self._journal.step_started(step)
+            try:
+                await play()
+            except FailureError as error:
+                if await self._leave_after(step, failure_of(error)):
+                    return
+                continue
+            self._journal.step_ended(step, StepState.DONE)
+            self._context.heed()
+            return
+
+    async def _leave_after(self, step: Step, failure: Failure) -> bool:
+        """After a failure: true when a person skips the step, false when it is to be tried again."""
+        self._journal.step_ended(step, StepState.FAILED, failure)
+        if not self._asks_after_failure(step):
+            raise StepFailed(step, failure)
+        choices = ("retry", *(("skip",) if step in _SAFE_TO_SKIP else ()), "rollback", "abandon")
+        if step is Step.SOAK:
+            choices = (*choices, "commit")
+        message = f"{step} failed: {failure.message}"
+        try:
+            retry = await self._ask("failure", message, choices)
+        except TimeoutError:
+            raise StepFailed(step, failure) from None
+        if not retry:
+            self._journal.step_ended(step, StepState.SKIPPED)
+        return not retry
+
+    def _asks_after_failure(self, step: Step) -> bool:
+        if step is Step.VALIDATE:
+            return False
+        taken_writes = self._status.divergence_since is not None
+        if taken_writes and self._request.rollback.after_switch is AfterSwitch.ASK:
+            return True
+        return self._request.on_failure.action is FailureAction.PAUSE
+
+    async def _ask(self, what: str, message: str, choices: tuple[str, ...]) -> bool:
+        """Wait for a person: true for `retry`, false for `skip` (and for `commit`, where it is a choice)."""
+        desk = self._context.desk
+        desk.answer = None
+        deadline = self._request.on_failure.deadline
+        until = workflow.now() + deadline if deadline and not self._status.past_point_of_no_return else None
+        self._journal.phase(
+            Phase.AWAITING_DECISION, message, Awaiting(what=what, message=message, choices=choices, until=until)
+        )
+        await workflow.wait_condition(
+            lambda: desk.answer is not None or (desk.committed_by is not None and "commit" in choices),
+            timeout=until - workflow.now() if until else None,
+            timeout_summary=f"a decision: {', '.join(choices)}"[:200],
+        )
+        answer, desk.answer = desk.answer, None
+        return answer is not None and answer.retry
+
+    async def _only_forward(self, method: Callable[..., Any], argument: Any, summary: str) -> None:
+        """An act after the point of no return: tried without end, and with a person's help where that is needed."""
+        while True:
+            try:
+                await workflow.execute_activity_method(method, argument, summary=summary, **policies.FORWARD)
+            except FailureError as error:
+                failure = failure_of(error)
+                phase = self._status.phase
+                message = f"{summary} failed, after the point of no return: {failure.message}"
+                retry = await self._ask("failure", message, ("retry", "skip"))
+                self._journal.phase(phase, f"{summary}: {'tried again' if retry else 'left to an operator'}")
+                if retry:
+                    continue
+            return
+
+    # --- beginning and beginning again -----------------------------------------------------------------------
+
+    def _begin(self, payloads: tuple[RawValue, ...]) -> None:
+        carried = self._carried_over(payloads)
+        if carried is None:
+            self._request = read_request(payloads, workflow.info().workflow_id)
+            self._text = json_text(payloads[0]).decode()
+            self._status = _first_status(self._request)
+            self._journal = Journal(self._request, self._status, [], 0)
+            introduce(self._request)
+            carried = Carried(request=self._text, status=self._status)
+        else:
+            self._text, self._request, self._status = carried.request, read_text(carried.request), carried.status
+            self._journal = Journal(self._request, self._status, carried.outbox, carried.sent)
+        desk = DecisionDesk(self._request, self._journal, self._interrupt)
+        desk.stop, desk.committed_by = carried.stop, carried.committed_by
+        self._context = Context(self._request, self._journal, desk)
+        self._context.undo, self._context.sources = carried.undo, carried.sources
+        self._context.names = carried.names
+        self._claimed, self._renewed = carried.claimed, carried.renewed
+        self._desk = desk
+        self._publisher = asyncio.create_task(self._journal.publish())
+
+    @staticmethod
+    def _carried_over(payloads: tuple[RawValue, ...]) -> Carried | None:
+        if workflow.info().continued_run_id is None or len(payloads) != 1:
+            return None
+        return Carried.model_validate_json(json_text(payloads[0]))
+
+    async def _renew(self, chapter: str) -> None:
+        """Continue as new, once a chapter: a migration of weeks stays small and may meet a newer worker."""
+        if self._renewed == chapter:
+            return
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._journal.drain(policies.PUBLISH_AT_END)
+        self._context.heed()
+        workflow.continue_as_new(
+            Carried(
+                request=self._text,
+                status=self._status,
+                undo=self._context.undo,
+                sources=self._context.sources,
+                names=self._context.names,
+                outbox=self._journal.outbox,
+                sent=self._journal.sent,
+                renewed=chapter,
+                claimed=self._claimed,
+                committed_by=self._context.desk.committed_by,
+            )
+        )
+
+    # --- turning back ----------------------------------------------------------------------------------------
+
+    def _interrupt(self) -> None:
+        """Stop the steps where they stand; what is under way is waited for before anything is undone."""
+        if self._forward_task is not None and not self._forward_task.done():
+            self._forward_task.cancel()
+
+    def _hear_cancellation(self) -> None:
+        """A Temporal cancel: a complete rollback before the point of no return, only noted after it."""
+        reason = workflow.cancellation_reason() or "no reason given"
+        self._status.cancel_requested = True
+        if self._status.past_point_of_no_return:
+            self._journal.changed(f"cancellation noted ({reason}): past the point of no return, the work goes on")
+            return
+        stop = Stop(outcome=Phase.CANCELLED, to=RollbackTo.START, reason=f"cancelled in Temporal: {reason}")
+        self._context.desk.turn_back(stop)
+
+    async def _turn_back(self, stop: Stop) -> bool:
+        """Undo; true when everything is undone, false when the migration stands at the gate again."""
+        reached_gate = self._journal.progress(Step.APPROVE).entry > 0
+        depth = stop.to if reached_gate else RollbackTo.START
+        way_back = WayBack(self._context)
+        await way_back.go(depth, stop.reason)
+        later = self._context.desk.stop
+        if depth is RollbackTo.READY and later is not None and later.to is RollbackTo.START:
+            depth = RollbackTo.START
+            await way_back.go(depth, later.reason)
+        if depth is RollbackTo.START:
+            self._journal.reset(frozenset(STEPS))
+            return True
+        self._return_to_gate()
+        return False
+
+    def _return_to_gate(self) -> None:
+        """Replication runs on: through the lag gate again, and then it takes new approvals."""
+        self._journal.reset(frozenset({Step.REPLICATE, *STEPS[_GATE:]}))
+        self._status.approvals, self._status.divergence_since = [], None
+        self._context.desk.stop = self._context.desk.committed_by = None
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    async def _end(self, phase: Phase, message: str) -> MigrationResult:
+        """Give the claims back, say how it ended, and let the last word leave."""
+        later = self._context.desk.stop
+        if later is not None and phase is not Phase.COMPLETED:
+            phase, message = later.outcome, later.reason
+        if self._claimed:
+            await self._finish_claim(phase)
+        self._status.ended = workflow.now()
+        self._journal.phase(phase, message)
+        self._journal.tell(_END_MESSAGES[phase])
+        await self._journal.drain(policies.PUBLISH_AT_END)
+        await self._journal.close()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if phase is Phase.FAILED:
+            failure = self._status.failure or Failure(type="MigrationExecutionError", message=message)
+            raise ApplicationError(failure.message, {"action": failure.action}, type=failure.type, non_retryable=True)
+        return MigrationResult(
+            migration_id=self._status.migration_id,
+            generation=self._status.generation,
+            status=phase,
+            served_by=self._status.served_by,
+            message=message,
+            failure=self._status.failure,
+            preserved=self._status.preserved,
+        )
+
+    async def _finish_claim(self, phase: Phase) -> None:
+        request = FinishClaim(
+            migration_id=self._status.migration_id,
+            generation=self._status.generation,
+            status=phase,
+            server_keys=self._context.source_keys(),
+        )
+        await workflow.execute_activity_method(
+            MigrationState.finish_claim, request, summary="give the claims back", **policies.RECORD
+        )
+
+
+def _first_status(request: MigrationRequest) -> MigrationStatus:
+    now = workflow.now()
+    return MigrationStatus(
+        migration_id=request.migration_id,
+        app_name=request.app_name,
+        environment=request.environment,
+        wave_id=request.wave_id,
+        correlation_id=correlation_id(request),
+        requested_by=request.requested_by,
+        started=now,
+        updated=now,
+        steps=[StepProgress(step=step) for step in STEPS],
+        servers=[ServerProgress(name=server.name) for server in request.source.servers],
+    )
