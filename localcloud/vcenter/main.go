@@ -1,0 +1,381 @@
+// A vCenter with the machines that it is told: govmomi's simulator, which speaks vCenter's SOAP API.
+//
+// It reads one JSON document (see Inventory) from standard input and writes JSON lines to standard output:
+// one for every change of a machine's name, power or network, one for every snapshot, and, when it is ready,
+// {"url": ...}. It ends when standard input does, or when its parent is gone.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/find"
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// Inventory is what the simulator is told to be.
+type Inventory struct {
+	Listen   string    `json:"listen"`
+	Username string    `json:"username"`
+	Password string    `json:"password"`
+	Machines []Machine `json:"machines"`
+}
+
+// Machine is one virtual machine: powered on, tools running, with one connected network card.
+type Machine struct {
+	Name    string  `json:"name"`
+	Address string  `json:"address"`
+	MAC     string  `json:"mac"`
+	UUID    string  `json:"uuid"`
+	Guest   string  `json:"guest"`
+	Disks   []int64 `json:"disks"`
+}
+
+// State is one line about a machine. A card of a machine that is off counts as connected when it will be at power-on.
+type State struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Powered   bool      `json:"powered"`
+	Connected bool      `json:"connected"`
+	Removed   bool      `json:"removed,omitempty"`
+	At        time.Time `json:"at"`
+}
+
+// Snapshot is one line about a snapshot that was taken: its id, and the id of its machine.
+type Snapshot struct {
+	Snapshot string `json:"snapshot"`
+	VM       string `json:"vm"`
+}
+
+type guestSystem struct{ id, family, fullName string }
+
+var guestSystems = map[string]guestSystem{
+	"linux":   {"ubuntu64Guest", "linuxGuest", "Ubuntu Linux (64-bit)"},
+	"windows": {"windows2019srv_64Guest", "windowsGuest", "Microsoft Windows Server 2019 (64-bit)"},
+}
+
+func main() {
+	log.SetOutput(io.Discard)
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	stdin := bufio.NewReader(os.Stdin)
+	decoder := json.NewDecoder(stdin)
+	var inventory Inventory
+	if err := decoder.Decode(&inventory); err != nil {
+		return fmt.Errorf("the inventory on standard input is not readable: %w", err)
+	}
+
+	model := simulator.VPX()
+	model.Machine, model.Host = 0, 0
+	if err := model.Create(); err != nil {
+		return err
+	}
+	defer model.Remove()
+	model.Service.Listen = &url.URL{Host: inventory.Listen, User: url.UserPassword(inventory.Username, inventory.Password)}
+	server := model.Service.NewServer()
+	defer server.Close()
+
+	watcher := newWatcher(inventory.Machines)
+	model.Service.Context.Map.AddHandler(watcher)
+	if err := createMachines(model.Service, inventory.Machines); err != nil {
+		return err
+	}
+	watcher.write(map[string]string{"url": (&url.URL{Scheme: "http", Host: server.URL.Host, Path: server.URL.Path}).String()})
+	waitForTheEnd(decoder.Buffered(), stdin)
+	return nil
+}
+
+// waitForTheEnd returns when the pipe from the parent is closed. The parent's id is looked at as well: a process
+// that the parent forked can keep the pipe open.
+func waitForTheEnd(rest ...io.Reader) {
+	closed := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, io.MultiReader(rest...))
+		close(closed)
+	}()
+	parent := os.Getppid()
+	for {
+		select {
+		case <-closed:
+			return
+		case <-time.After(500 * time.Millisecond):
+			if os.Getppid() != parent {
+				return
+			}
+		}
+	}
+}
+
+// createMachines makes the machines one after the other, so that ids follow the inventory's order at every start.
+func createMachines(service *simulator.Service, machines []Machine) error {
+	ctx := context.Background()
+	client, err := vim25.NewClient(ctx, service)
+	if err != nil {
+		return err
+	}
+	place, err := findPlace(ctx, client)
+	if err != nil {
+		return err
+	}
+	for _, machine := range machines {
+		if err := place.create(ctx, client, machine); err != nil {
+			return fmt.Errorf("%s: %w", machine.Name, err)
+		}
+	}
+	return nil
+}
+
+// place is where machines are put: the folder, pool and network of the model's one cluster.
+type place struct {
+	folder  *object.Folder
+	pool    *object.ResourcePool
+	network types.BaseVirtualDeviceBackingInfo
+}
+
+func findPlace(ctx context.Context, client *vim25.Client) (*place, error) {
+	finder := find.NewFinder(client)
+	datacenter, err := finder.DefaultDatacenter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	finder.SetDatacenter(datacenter)
+	folders, err := datacenter.Folders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := finder.DefaultResourcePool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	network, err := finder.Network(ctx, "DC0_DVPG0")
+	if err != nil {
+		return nil, err
+	}
+	backing, err := network.EthernetCardBackingInfo(ctx)
+	return &place{folders.VmFolder, pool, backing}, err
+}
+
+func (p *place) create(ctx context.Context, client *vim25.Client, machine Machine) error {
+	system, known := guestSystems[machine.Guest]
+	if !known {
+		return fmt.Errorf("unknown guest %q", machine.Guest)
+	}
+	spec := types.VirtualMachineConfigSpec{
+		Name:         machine.Name,
+		GuestId:      system.id,
+		Uuid:         machine.UUID,
+		InstanceUuid: machine.UUID,
+		Files:        &types.VirtualMachineFileInfo{VmPathName: "[LocalDS_0]"},
+	}
+	var err error
+	if spec.DeviceChange, err = p.devices(machine); err != nil {
+		return err
+	}
+	task, err := p.folder.CreateVM(ctx, spec, p.pool, nil)
+	if err != nil {
+		return err
+	}
+	info, err := task.WaitForResult(ctx, nil)
+	if err != nil {
+		return err
+	}
+	task, err = object.NewVirtualMachine(client, info.Result.(types.ManagedObjectReference)).PowerOn(ctx)
+	if err != nil {
+		return err
+	}
+	return task.Wait(ctx)
+}
+
+func (p *place) devices(machine Machine) ([]types.BaseVirtualDeviceConfigSpec, error) {
+	var devices object.VirtualDeviceList
+	controller, err := devices.CreateSCSIController("pvscsi")
+	if err != nil {
+		return nil, err
+	}
+	devices = append(devices, controller)
+	for number, size := range machine.Disks {
+		file := fmt.Sprintf("[LocalDS_0] %s/disk%d.vmdk", machine.Name, number+1)
+		disk := devices.CreateDisk(controller.(types.BaseVirtualController), types.ManagedObjectReference{}, file)
+		disk.CapacityInKB = size / 1024
+		devices = append(devices, disk)
+	}
+	card, err := devices.CreateEthernetCard("vmxnet3", p.network)
+	if err != nil {
+		return nil, err
+	}
+	settings := card.(types.BaseVirtualEthernetCard).GetVirtualEthernetCard()
+	settings.AddressType = string(types.VirtualEthernetCardMacTypeManual)
+	settings.MacAddress = machine.MAC
+	settings.Connectable = &types.VirtualDeviceConnectInfo{StartConnected: true, AllowGuestControl: true}
+	return append(devices, card).ConfigSpec(types.VirtualDeviceConfigSpecOperationAdd)
+}
+
+// watcher sees every change in the inventory, in its order. It keeps what the guest tools report in step with
+// power and network, as tools do, and says what changed.
+type watcher struct {
+	byMAC map[string]Machine
+
+	mutex sync.Mutex
+	said  map[types.ManagedObjectReference]State
+	lines *json.Encoder
+}
+
+func newWatcher(machines []Machine) *watcher {
+	byMAC := make(map[string]Machine, len(machines))
+	for _, machine := range machines {
+		byMAC[machine.MAC] = machine
+	}
+	return &watcher{byMAC: byMAC, said: map[types.ManagedObjectReference]State{}, lines: json.NewEncoder(os.Stdout)}
+}
+
+// Reference makes the watcher a handler of the simulator's registry.
+func (w *watcher) Reference() types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: "Watcher", Value: "watcher"}
+}
+
+// PutObject sees a new object.
+func (w *watcher) PutObject(_ *simulator.Context, object mo.Reference) {
+	if snapshot, ok := object.(*simulator.VirtualMachineSnapshot); ok {
+		w.write(Snapshot{Snapshot: snapshot.Self.Value, VM: snapshot.Vm.Value})
+	}
+}
+
+// UpdateObject sees a changed object; the simulator holds the object's lock meanwhile.
+func (w *watcher) UpdateObject(ctx *simulator.Context, object mo.Reference, changes []types.PropertyChange) {
+	vm, ok := object.(*mo.VirtualMachine)
+	if !ok || vm.Config == nil || vm.Guest == nil {
+		return
+	}
+	if vm.Runtime.FaultToleranceState == "" {
+		ctx.Update(vm, withoutEmptyStates())
+	}
+	for _, change := range changes {
+		switch change.Name {
+		case "runtime.powerState", "config.hardware.device":
+			ctx.Update(vm, w.guest(vm))
+			w.tell(vm)
+			return
+		case "name":
+			w.tell(vm)
+			return
+		}
+	}
+}
+
+// RemoveObject sees an object go.
+func (w *watcher) RemoveObject(_ *simulator.Context, reference types.ManagedObjectReference) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if last, ok := w.said[reference]; ok {
+		delete(w.said, reference)
+		_ = w.lines.Encode(State{ID: last.ID, Name: last.Name, Removed: true, At: time.Now().UTC()})
+	}
+}
+
+func (w *watcher) tell(vm *mo.VirtualMachine) {
+	if vm.Runtime.PowerState == "" {
+		return
+	}
+	state := State{ID: vm.Self.Value, Name: vm.Name, Powered: isOn(vm), Connected: isConnected(vm)}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if last, ok := w.said[vm.Self]; ok && last == state {
+		return
+	}
+	w.said[vm.Self] = state
+	state.At = time.Now().UTC()
+	_ = w.lines.Encode(state)
+}
+
+func (w *watcher) write(line any) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	_ = w.lines.Encode(line)
+}
+
+// guest is what the tools report: nothing at all unless the machine runs.
+func (w *watcher) guest(vm *mo.VirtualMachine) []types.PropertyChange {
+	state, status, running := "notRunning", types.VirtualMachineToolsStatusToolsNotRunning, "guestToolsNotRunning"
+	address, hostName := "", ""
+	var system guestSystem
+	cards := []types.GuestNicInfo{}
+	for _, card := range networkCards(vm) {
+		machine, known := w.byMAC[card.MacAddress]
+		if !isOn(vm) || !known {
+			continue
+		}
+		state, status, running = "running", types.VirtualMachineToolsStatusToolsOk, "guestToolsRunning"
+		system, hostName = guestSystems[machine.Guest], machine.Name
+		info := types.GuestNicInfo{MacAddress: card.MacAddress, DeviceConfigId: card.Key, Connected: card.Connectable.Connected}
+		if info.Connected {
+			info.IpAddress, address = []string{machine.Address}, machine.Address
+		}
+		cards = append(cards, info)
+	}
+	return []types.PropertyChange{
+		{Name: "guest.guestState", Val: state},
+		{Name: "guest.toolsStatus", Val: status},
+		{Name: "guest.toolsRunningStatus", Val: running},
+		{Name: "guest.guestFamily", Val: system.family},
+		{Name: "guest.guestFullName", Val: system.fullName},
+		{Name: "guest.hostName", Val: hostName},
+		{Name: "guest.ipAddress", Val: address},
+		{Name: "guest.net", Val: cards},
+		{Name: "summary.guest.toolsStatus", Val: status},
+		{Name: "summary.guest.toolsRunningStatus", Val: running},
+		{Name: "summary.guest.hostName", Val: hostName},
+		{Name: "summary.guest.ipAddress", Val: address},
+	}
+}
+
+// withoutEmptyStates fills the two enumerations that the simulator leaves empty, which strict clients refuse.
+func withoutEmptyStates() []types.PropertyChange {
+	tolerance := types.VirtualMachineFaultToleranceStateNotConfigured
+	replay := types.VirtualMachineRecordReplayStateInactive
+	return []types.PropertyChange{
+		{Name: "runtime.faultToleranceState", Val: tolerance},
+		{Name: "runtime.recordReplayState", Val: replay},
+		{Name: "summary.runtime.faultToleranceState", Val: tolerance},
+		{Name: "summary.runtime.recordReplayState", Val: replay},
+	}
+}
+
+func networkCards(vm *mo.VirtualMachine) []*types.VirtualEthernetCard {
+	var cards []*types.VirtualEthernetCard
+	for _, device := range vm.Config.Hardware.Device {
+		if card, ok := device.(types.BaseVirtualEthernetCard); ok && card.GetVirtualEthernetCard().Connectable != nil {
+			cards = append(cards, card.GetVirtualEthernetCard())
+		}
+	}
+	return cards
+}
+
+func isOn(vm *mo.VirtualMachine) bool {
+	return vm.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn
+}
+
+func isConnected(vm *mo.VirtualMachine) bool {
+	for _, card := range networkCards(vm) {
+		if isOn(vm) && card.Connectable.Connected || !isOn(vm) && card.Connectable.StartConnected {
+			return true
+		}
+	}
+	return false
+}
