@@ -1,13 +1,36 @@
 """AWS MGN: replication, test and cutover launches, the pivot, the clean-up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from temporalio import activity
 
-from migration.marks import Mark
+from activities import jobs, records
+from activities.errors import translated
+from activities.replicating import ReplicationGate, pass_gate
+from activities.running import acting, in_words, look_again, now
+from migration.errors import (
+    CutoverError,
+    MigrationExecutionError,
+    RollbackError,
+    SourcePreparationError,
+)
+from migration.marks import MIGRATION_TAG, Mark
 from migration.models import Model
-from migration.ports import LaunchTarget, Replication, ReplicationSettings, Where
+from migration.ports import (
+    LaunchTarget,
+    Replication,
+    ReplicationService,
+    ReplicationSettings,
+    SourceServer,
+    Where,
+)
+
+_TEST_FROM = ("READY_FOR_TEST", "TESTING")
+_CUTOVER_FROM = ("READY_FOR_CUTOVER",)
+_TERMINATE_FROM = ("NOT_READY", "READY_FOR_TEST", "READY_FOR_CUTOVER", "STOPPED", "DISCONNECTED")
+_STOPPED = "STOPPED"
 
 
 class FindSourceServers(Model):
@@ -163,71 +186,186 @@ class ApplicationMigration:
     job_poll: timedelta
 
     @activity.defn
+    @translated(SourcePreparationError)
     def find_source_servers(self, request: FindSourceServers) -> RegisteredServers:
         """Wait until MGN knows every machine: the truth test of an agent's installation."""
-        raise NotImplementedError
+        found = self.replication(request.where).find(request.user_provided_ids)
+        missing = [one for one in request.user_provided_ids if one not in found]
+        if not missing:
+            return RegisteredServers(
+                source_server_ids=tuple(found[one].source_server_id for one in request.user_provided_ids)
+            )
+        if now() < request.since + request.within:
+            look_again(f"not registered with MGN yet: {in_words(missing)}", self.job_poll)
+        raise SourcePreparationError(
+            f"not registered with MGN within {request.within}: {in_words(missing)}",
+            action="Look at the agent's log on the machine, and whether TCP 443 to MGN is open.",
+        )
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(SourcePreparationError)
     def configure_replication(self, request: ConfigureReplication) -> None:
         """Settings before the first byte (later changes force a full resync), then start."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        ids = tuple(server.source_server_id for server in request.servers)
+        with acting(self.act_bound) as attempt:
+            for server in request.servers:
+                attempt.before_call()
+                service.configure_replication(server.source_server_id, request.settings)
+                attempt.before_call()
+                service.tag(server.source_server_id, server.tags)
+            attempt.before_call()
+            service.group(ids, application=request.application, wave=request.wave)
+            for record in records.read(service, ids):
+                if record.replication_state == _STOPPED:
+                    attempt.before_call()
+                    service.start_replication(record.source_server_id)
 
     @activity.defn
+    @translated(SourcePreparationError)
     def await_replication(self, request: AwaitReplication) -> ReplicationObserved:
         """One look an attempt; counters travel in heartbeat details; a stalled record is retried once."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        found = records.read(service, request.source_server_ids)
+        gate = ReplicationGate(
+            max_lag=request.max_lag, stable_observations=request.stable_observations, until=request.until
+        )
+        pass_gate(service, found, gate, self.replication_poll)
+        return _observed(found)
 
     @activity.defn
+    @translated(SourcePreparationError)
     def observe_replication(self, request: ObserveReplication) -> ReplicationObserved:
         """The records as they are now."""
-        raise NotImplementedError
+        return _observed(records.read(self.replication(request.where), request.source_server_ids))
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(MigrationExecutionError)
     def set_launch_targets(self, request: SetLaunchTargets) -> None:
         """What the next launch will use."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        with acting(self.act_bound) as attempt:
+            for server in request.servers:
+                attempt.before_call()
+                service.set_launch_target(server.source_server_id, server.target, description=str(request.mark))
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(MigrationExecutionError)
     def start_test(self, request: Launch) -> JobStarted:
         """StartTest once: a job that carries our mark is adopted; another's job on a server is waited for."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        return self._launch(service, request, service.start_test, _TEST_FROM)
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(MigrationExecutionError)
     def start_cutover(self, request: Launch) -> JobStarted:
         """StartCutover once, like `start_test`."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        return self._launch(service, request, service.start_cutover, _CUTOVER_FROM)
+
+    def _launch(
+        self, service: ReplicationService, request: Launch, start: jobs.StartJob, allowed: tuple[str, ...]
+    ) -> JobStarted:
+        with acting(self.act_bound) as attempt:
+            found = records.read(service, request.source_server_ids)
+            known = jobs.jobs_of(service, found)
+            if ours := jobs.marked(known, request.mark):
+                return JobStarted(job_id=ours.job_id)
+            jobs.refuse_states(found, allowed, action="Bring the records to that state in MGN, then retry the step.")
+            jobs.wait_out_jobs(known, request.source_server_ids, self.job_poll)
+            attempt.before_call()
+            job = jobs.start_or_find(service, request.mark, found, start)
+        return JobStarted(job_id=job.job_id)
 
     @activity.defn
+    @translated(MigrationExecutionError)
     def await_job(self, request: AwaitJob) -> Launched:
         """Wait for the job; success is every server LAUNCHED, not the job's COMPLETED."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        job = jobs.ended_job(service, request.job_id, self.job_poll)
+        log = service.job_log(job.job_id)
+        jobs.refuse_failures(job, log)
+        if request.fresh_data:
+            jobs.refuse_stale_data(job, log)
+        servers = [(server.source_server_id, server.instance_id) for server in job.servers]
+        if unnamed := [server for server, instance in servers if instance is None]:
+            look_again(f"job {job.job_id} does not name the instance of {in_words(unnamed)} yet", self.job_poll)
+        return Launched(
+            job_id=job.job_id,
+            servers=tuple(LaunchedServer(source_server_id=s, instance_id=i) for s, i in servers if i is not None),
+        )
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(MigrationExecutionError)
     def change_life_cycle(self, request: ChangeLifeCycle) -> None:
         """ChangeServerLifeCycleState where it differs; waits out a job and an agent that is not seen again yet."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        with acting(self.act_bound) as attempt:
+            records.change_states(service, attempt, request.source_server_ids, request.state, self.replication_poll)
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(MigrationExecutionError)
     def terminate_targets(self, request: Launch) -> JobStarted:
         """TerminateTargetInstances once, for those that have an instance; refused by MGN in TESTING and later."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        with acting(self.act_bound) as attempt:
+            known = jobs.jobs_of(service, jobs.present(service, request.source_server_ids))
+            ours = jobs.marked(known, request.mark, terminating=True)
+            if ours and ours.status != jobs.ENDED:
+                return JobStarted(job_id=ours.job_id)
+            jobs.wait_out_jobs(known, request.source_server_ids, self.job_poll)
+            # Read after the jobs: a launch that has just ended may have left an instance.
+            left = jobs.remaining(ours, jobs.present(service, request.source_server_ids))
+            if not left:
+                return JobStarted(job_id=ours.job_id if ours else None)
+            jobs.refuse_states(left, _TERMINATE_FROM, action="Change the lifecycle state back first.")
+            attempt.before_call()
+            job = jobs.start_or_find(service, request.mark, left, service.terminate_target_instances, terminating=True)
+        return JobStarted(job_id=job.job_id)
 
     @activity.defn
+    @translated(MigrationExecutionError)
     def await_termination(self, request: AwaitJob) -> None:
         """Wait until the clean-up job has ended and the records name no instance."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        jobs.await_no_instance(service, jobs.ended_job(service, request.job_id, self.job_poll), self.job_poll)
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(CutoverError)
     def finalize_cutover(self, request: SourceServers) -> None:
         """The pivot: FinalizeCutover for each record that is not CUTOVER yet."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        with acting(self.act_bound) as attempt:
+            records.finalize(service, attempt, request.source_server_ids)
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(RollbackError)
     def remove_records(self, request: RemoveRecords) -> None:
         """Disconnect and archive; records that are gone are no error."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        with acting(self.act_bound) as attempt:
+            found = service.find(request.user_provided_ids).values()
+            ours = [r.source_server_id for r in found if r.tags.get(MIGRATION_TAG) == request.mark.migration_id]
+            records.take_out_of_service(service, attempt, ours, self.job_poll)
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(MigrationExecutionError)
     def archive(self, request: SourceServers) -> None:
         """MarkAsArchived, after the pivot."""
-        raise NotImplementedError
+        service = self.replication(request.where)
+        with acting(self.act_bound) as attempt:
+            records.archive(service, attempt, request.source_server_ids)
+
+
+def _observed(found: Sequence[SourceServer]) -> ReplicationObserved:
+    servers = tuple(
+        ServerReplication(
+            source_server_id=record.source_server_id,
+            life_cycle=record.life_cycle,
+            state=record.replication_state,
+            lag=record.lag,
+            backlog_bytes=record.backlog_bytes,
+        )
+        for record in found
+    )
+    return ReplicationObserved(at=now(), servers=servers)
