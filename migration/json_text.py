@@ -7,6 +7,7 @@ surrogates, absurd depth and size), names each place, and still returns the rest
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,9 @@ class FieldError:
         return f"{self.path}: {self.message}"
 
 
+_UNFIT = re.compile("[\0\ud800-\udfff]")
+
+
 class _Invalid:
     """The place of a value that is known to be wrong."""
 
@@ -62,7 +66,7 @@ class _Unusable:
 class _Doubled(dict[str, Any]):
     """An object some of whose keys came more than once."""
 
-    keys_again: tuple[str, ...] = ()
+    keys_again: frozenset[str] = frozenset()
 
 
 # --- paths -----------------------------------------------------------------------------------------------------
@@ -76,7 +80,7 @@ def json_path(location: Location) -> str:
 def _segment(part: str | int) -> str:
     if isinstance(part, int):
         return f"[{part}]"
-    if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", part):
+    if re.fullmatch(f"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_SHOWN - 1}}}", part):
         return f".{part}"
     quoted = json.dumps(_shortened(part))[1:-1].replace('\\"', '"').replace("'", "\\'")
     return f"['{quoted}']"
@@ -166,7 +170,7 @@ def read_json(text: str | bytes) -> tuple[Any, dict[Location, FieldError]]:
     except _Refused as refused:
         return INVALID, {(): FieldError("$", refused.expected, refused.found)}
     except json.JSONDecodeError as error:
-        found = f"{error.msg[0].lower()}{error.msg[1:]} at line {error.lineno}, column {error.colno}"
+        found = f"something else at line {error.lineno}, column {error.colno} ({error.msg})"
         return INVALID, {(): FieldError("$", "JSON", found)}
     errors: dict[Location, FieldError] = {}
     return _cleaned(value, (), errors), errors
@@ -208,8 +212,8 @@ def _refuse_depth(text: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = _Doubled(pairs)
     if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        result.keys_again = tuple(name for name in result if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        result.keys_again = frozenset(name for name, times in counts.items() if times > 1)
     return result
 
 
@@ -252,4 +256,4 @@ def _cleaned_object(value: _Doubled, location: Location, errors: dict[Location, 
 
 
 def _unfit(text: str) -> bool:
-    return any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+    return _UNFIT.search(text) is not None

@@ -5,6 +5,7 @@ so it is always the text that is validated.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
@@ -16,7 +17,11 @@ from migration.json_text import INVALID, FieldError, Location, json_path, read_j
 from migration.request import MigrationRequest
 from migration.request.rules import Breach
 
+MOST_ERRORS = 200
+"""Beyond it errors are only counted: a Temporal failure and a message have to carry them."""
+
 ModelT = TypeVar("ModelT", bound=BaseModel)
+_Errors = dict[Location, FieldError]
 
 
 class RequestErrors(ValidationError):  # noqa: N818  it is all of them
@@ -64,37 +69,58 @@ def parse_model(text: str | bytes, model: type[ModelT]) -> ModelT:
     if () in errors:
         raise RequestErrors((errors[()],))
     try:
-        parsed = model.model_validate_json(json.dumps(document) if errors else text)
+        parsed = model.model_validate_json(json.dumps(document))
     except PydanticValidationError as refused:
-        for location, error in _field_errors(document, refused):
-            errors.setdefault(location, error)
-        for location, error in _broken_rules(document, model, errors):
-            errors.setdefault(location, error)
+        _collect(errors, document, model, refused)
         parsed = None
     if errors:
-        raise RequestErrors(tuple(sorted(errors.values())))
+        raise RequestErrors(_sorted(errors))
     return parsed  # type: ignore[return-value]  # None only together with errors
+
+
+def _collect(errors: _Errors, document: Any, model: type[BaseModel], refused: PydanticValidationError) -> None:
+    """Add the errors of fields, then the rules judged without the fields that are wrong in themselves.
+
+    The model judges its rules too, but only on a document that has no other error, and it knows nothing of those of
+    the text: its word on rules counts when there is nothing else.
+    """
+    reported = list(_field_errors(document, refused))
+    found = [(location, error) for location, error, is_rule in reported if not is_rule]
+    for location, error in found:
+        errors.setdefault(location, error)
+    for location, error in _broken_rules(document, model, errors):
+        errors.setdefault(location, error)
+    for location, error, _ in reported if not errors else ():
+        errors.setdefault(location, error)
+
+
+def _sorted(errors: _Errors) -> tuple[FieldError, ...]:
+    """Sort by place, list items by number, and keep what a failure or a message can carry."""
+    places = sorted(errors, key=lambda location: [(isinstance(part, str), part) for part in location])
+    listed = [errors[place] for place in places[:MOST_ERRORS]]
+    if len(places) > MOST_ERRORS:
+        listed.append(FieldError("$", f"at most {MOST_ERRORS} errors to list", f"{len(places) - MOST_ERRORS} more"))
+    return tuple(listed)
 
 
 # --- from pydantic's errors to ours ----------------------------------------------------------------------------
 
 
-def _field_errors(document: Any, refused: PydanticValidationError) -> list[tuple[Location, FieldError]]:
-    found = []
+def _field_errors(document: Any, refused: PydanticValidationError) -> Iterator[tuple[Location, FieldError, bool]]:
+    """Translate each error; the last member says whether it is a rule that spans fields."""
     for error in refused.errors(include_url=False):
-        context = error.get("ctx", {})
+        kind, context = error["type"], error.get("ctx", {})
         location = tuple(part for part in error["loc"] if not is_branch(part))
         if context.get("at"):
             location = (*location, context["at"])
-        found.append(
-            (
-                location,
-                FieldError(
-                    json_path(location), _words(error["type"], context, error["msg"]), _found(document, location)
-                ),
-            )
-        )
-    return found
+        if kind == "too_short" and len(_value(document, location)) >= context["min_length"]:
+            continue  # pydantic counts only the items that are right
+        found = _found(document, location)
+        if location[-1:] == ("[key]",) and kind != "extra_forbidden":
+            location = location[:-1]
+            found = shown((), location[-1])
+        expected = _words(kind, context, error["msg"])
+        yield location, FieldError(json_path(location), expected, found), kind == "rule"
 
 
 _WORDS = {
@@ -116,6 +142,7 @@ _WORDS = {
     "too_short": "at least {min_length} of them",
     "too_long": "at most {max_length} of them",
     "mismatch": "{expected}",
+    "rule": "{expected}",
 }
 
 
@@ -124,19 +151,22 @@ def _words(kind: str, context: dict[str, Any], message: str) -> str:
     return template.format(**context) if template else message
 
 
-def _found(document: Any, location: Location) -> str:
-    value = document
+def _value(document: Any, location: Location) -> Any:
+    """Return the value at a location, INVALID when there is none."""
     for part in location:
         try:
-            value = value[part]
+            document = document[part]
         except (KeyError, IndexError, TypeError):
-            return "nothing"
-    return shown(location, value)
+            return INVALID
+    return document
 
 
-def _broken_rules(
-    document: Any, model: type[BaseModel], errors: dict[Location, FieldError]
-) -> list[tuple[Location, FieldError]]:
+def _found(document: Any, location: Location) -> str:
+    value = _value(document, location)
+    return "nothing" if value is INVALID else shown(location, value)
+
+
+def _broken_rules(document: Any, model: type[BaseModel], errors: _Errors) -> list[tuple[Location, FieldError]]:
     if not isinstance(model, _Ruled):
         return []
     return [

@@ -19,7 +19,7 @@ from migration.formats.aws import (
     TagKey,
     TagValue,
 )
-from migration.formats.base import Expected, branch, is_branch, mismatch
+from migration.formats.base import Expected, branch, broken_rule, is_branch, mismatch
 from migration.formats.names import (
     AppName,
     ConnectionName,
@@ -75,6 +75,7 @@ __all__ = [
     "Timestamp",
     "WaveId",
     "branch",
+    "broken_rule",
     "format_duration",
     "format_timestamp",
     "is_branch",

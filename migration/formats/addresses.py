@@ -12,6 +12,11 @@ from migration.formats.base import Expected
 from migration.formats.names import HOST_NAME_LENGTH, HOST_NAME_PATTERN
 
 _ADDRESS = r"[0-9A-Fa-f.:]{2,45}"
+_HOST = r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
+_LOOPBACK = r"(?:127(?:\.[0-9]{1,3}){3}|localhost|\[::1\])"
+_REST = r'(?::[0-9]{1,5})?(?:[/?][!"$-~]*)?'
+_HEALTH_URL = rf"^https?://(?:{_HOST}|\{{privateIp\}}|\[\{{privateIp\}}\]){_REST}$"
+_CALLBACK_URL = rf"^(?:https://{_HOST}|http://{_LOOPBACK}){_REST}$"
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address:
@@ -34,26 +39,15 @@ def _private_ip(text: str) -> str:
 
 
 def _host(text: str | None) -> str:
-    """Check a URL's host: an address, or a host name by RFC 1123."""
+    """Check a host: an address, or a host name by RFC 1123, whose last label is never a number (section 2.1)."""
     if text is None or len(text) > HOST_NAME_LENGTH:
         raise ValueError(text)
-    if not re.fullmatch(HOST_NAME_PATTERN[1:-1], text):
-        parse_address(text)
+    if text.rpartition(".")[2].isdigit() or not re.fullmatch(HOST_NAME_PATTERN[1:-1], text):
+        return _address(text)
     return text
 
 
-def _health_url(text: str) -> str:
-    filled = text.replace("[{privateIp}]", "[2001:db8::1]").replace("{privateIp}", "192.0.2.1")
-    if "{" in filled or "}" in filled:
-        raise ValueError(text)
-    parts = urlsplit(filled)
-    if parts.username is not None or parts.port == 0:
-        raise ValueError(text)
-    _host(parts.hostname)
-    return text
-
-
-def _callback_url(text: str) -> str:
+def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.port == 0:
         raise ValueError(text)
@@ -61,11 +55,16 @@ def _callback_url(text: str) -> str:
     return text
 
 
+def _health_url(text: str) -> str:
+    filled = text.replace("[{privateIp}]", "[2001:db8::1]").replace("{privateIp}", "192.0.2.1")
+    if "{" in filled or "}" in filled:
+        raise ValueError(text)
+    _url(filled)
+    return text
+
+
 def _record_value(text: str) -> str:
-    try:
-        return _address(text)
-    except ValueError:
-        return _host(text).lower()
+    return _host(text).lower()
 
 
 Address = TypeAliasType(
@@ -99,9 +98,11 @@ HealthUrl = TypeAliasType(
     "HealthUrl",
     Annotated[
         str,
-        StringConstraints(strict=True, pattern=r"^https?://[!-.0->A-~][!-~]{0,2000}$"),
+        StringConstraints(strict=True, max_length=2048, pattern=_HEALTH_URL),
         AfterValidator(_health_url),
-        Expected("an http or https URL without user info; `{privateIp}` stands for the server's own address"),
+        Expected(
+            "an http or https URL without user info or fragment; `{privateIp}` stands for the server's own address"
+        ),
     ],
 )
 CallbackUrl = TypeAliasType(
@@ -111,12 +112,9 @@ CallbackUrl = TypeAliasType(
         StringConstraints(
             strict=True,
             max_length=2048,
-            pattern=(
-                r"^(?:https://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
-                r"|http://(?:127(?:\.[0-9]{1,3}){3}|localhost|\[::1\]))(?::[0-9]{1,5})?(?:[/?][!-~]*)?$"
-            ),
+            pattern=_CALLBACK_URL,
         ),
-        AfterValidator(_callback_url),
-        Expected("an absolute https URL without user info (http for a loopback address only)"),
+        AfterValidator(_url),
+        Expected("an absolute https URL without user info or fragment (http for a loopback address only)"),
     ],
 )

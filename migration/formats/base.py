@@ -7,9 +7,14 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
-def mismatch(expected: str, at: str | None = None) -> PydanticCustomError:
-    """The one kind of error our own validators raise: what was expected, in words, and at which child field."""
-    return PydanticCustomError("mismatch", "expected {expected}", {"expected": expected, "at": at or ""})
+def mismatch(expected: str) -> PydanticCustomError:
+    """Make the error that our own validators raise: what was expected, in words."""
+    return PydanticCustomError("mismatch", "expected {expected}", {"expected": expected, "at": ""})
+
+
+def broken_rule(expected: str) -> PydanticCustomError:
+    """Make the error for a rule that spans fields: what was expected at its place, in words."""
+    return PydanticCustomError("rule", "expected {expected}", {"expected": expected})
 
 
 _BRANCH = "\0"

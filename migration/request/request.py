@@ -17,6 +17,7 @@ from migration.formats import (
     Person,
     SecretReference,
     WaveId,
+    broken_rule,
     mismatch,
 )
 from migration.json_text import value_at
@@ -153,7 +154,7 @@ class MigrationRequest(Part):
         if broken := self.breaches(document):
             details = [
                 InitErrorDetails(
-                    type=mismatch(breach.expected),
+                    type=broken_rule(breach.expected),
                     loc=breach.location,
                     input=value_at(document, str(breach.location[0])),
                 )

@@ -1,0 +1,21 @@
+"""Write the JSON Schemas, or with `--check` exit 1 when a committed one has drifted from the models."""
+
+import argparse
+import sys
+
+from migration.schema import drifted, write_schemas
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m migration.schema", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 on drift")
+    check: bool = parser.parse_args(arguments).check
+    names = drifted() if check else write_schemas()
+    for name in names:
+        sys.stdout.write(f"migration/schema/{name} {'has drifted from the models' if check else 'written'}\n")
+    return 1 if check and names else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
