@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from temporalio import activity
 
+from activities.errors import translated
+from migration.errors import CallbackError, MigrationError
 from migration.models import Model
 from migration.ports import Delivery, SecretStore, Webhook
 
@@ -28,6 +30,21 @@ class Callbacks:
     first_backoff: timedelta
 
     @activity.defn
+    @translated(CallbackError)
     def deliver_callback(self, request: DeliverCallback) -> Delivery:
         """Try once. What the other side does is a result, never an error."""
-        raise NotImplementedError
+        reference = request.secret or self.default_secret
+        if refusal := self.webhook.refused_because(request.url):
+            return _later(f"the callback URL is not allowed: {refusal}")
+        if reference is None:
+            return _later("neither the request nor the settings name a secret to sign with")
+        try:
+            secret = self.secrets.resolve(reference)
+        except MigrationError as error:
+            return _later(f"the secret {reference} cannot be read: {error}")
+        return self.webhook.deliver(request.url, message_id=request.message_id, body=request.body, secret=secret)
+
+
+def _later(error: str) -> Delivery:
+    """What a person may put right within the day that a message is tried."""
+    return Delivery(outcome="retry", error=error)

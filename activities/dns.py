@@ -1,11 +1,14 @@
 """DNS: read, lower the TTL, switch, put back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio import activity
 
+from activities.errors import translated
+from activities.running import Attempt, acting, in_words
+from migration.errors import Conflict, CutoverError, NotFound, RollbackError
 from migration.marks import Mark
 from migration.models import Model
 from migration.ports import DomainNames, RecordKey, RecordSet
@@ -36,14 +39,65 @@ class DomainNameSystem:
     poll: timedelta
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(CutoverError)
     def change_records(self, request: ChangeRecords) -> None:
         """Compare and set each record, and wait until the authoritative servers answer with it.
 
         A record that is neither `before` nor `after` was changed by somebody else: CutoverError, not overwritten.
         """
-        raise NotImplementedError
+        with acting(self.act_bound) as attempt:
+            for change in request.changes:
+                _refuse_foreign(self.names(change.provider), change)
+            for change in request.changes:
+                _set(self.names(change.provider), attempt, change, request.mark)
+            attempt.until(lambda: self._awaited(request.changes), self.poll)
 
     @activity.defn(no_thread_cancel_exception=True)
+    @translated(RollbackError)
     def restore_records(self, request: ChangeRecords) -> None:
         """Put `after` back where the record is still ours (`before`); leave what somebody else has changed since."""
-        raise NotImplementedError
+        with acting(self.act_bound) as attempt:
+            restored = [change for change in request.changes if self._restore(attempt, change, request.mark)]
+            attempt.until(lambda: self._awaited(restored), self.poll)
+
+    def _restore(self, attempt: Attempt, change: RecordChange, mark: Mark) -> bool:
+        """Put one record back; says whether it is now as it was."""
+        names = self.names(change.provider)
+        try:
+            _refuse_foreign(names, change)
+            _set(names, attempt, change, mark)
+        except (Conflict, NotFound) as left:
+            activity.logger.warning("a record is left as it is: %s", left)
+            return False
+        return True
+
+    def _awaited(self, changes: Iterable[RecordChange]) -> str | None:
+        """Name the records that an authoritative server does not answer with yet."""
+        behind = [words for change in changes if (words := self._behind(change))]
+        return f"the zone's servers do not answer with the change yet: {in_words(behind)}" if behind else None
+
+    def _behind(self, change: RecordChange) -> str | None:
+        expected = change.after.values if change.after else ()
+        answers = self.names(change.provider).authoritative_answer(change.key)
+        if not answers:
+            return f"{change.key.name}: no server was asked"
+        late = [f"{one} says {', '.join(found) or 'nothing'}" for one, found in answers.items() if found != expected]
+        return f"{change.key.name}: {in_words(late)}" if late else None
+
+
+def _refuse_foreign(names: DomainNames, change: RecordChange) -> None:
+    found = names.read(change.key)
+    if found not in (change.before, change.after):
+        raise Conflict(
+            f"{change.key.name} {change.key.type} is {_words(found)}, and must be {_words(change.before)}",
+            action="Find out who changed the record, put it back or start again, then retry the step.",
+        )
+
+
+def _set(names: DomainNames, attempt: Attempt, change: RecordChange, mark: Mark) -> None:
+    attempt.before_call()
+    names.change(change.key, before=change.before, after=change.after, mark=str(mark))
+
+
+def _words(record: RecordSet | None) -> str:
+    return f"{', '.join(record.values)} (TTL {record.ttl})" if record else "absent"

@@ -5,8 +5,13 @@ from datetime import datetime
 
 from temporalio import activity
 
+from activities.errors import translated
+from migration.errors import MigrationExecutionError, PrerequisiteError
 from migration.models import Model
-from migration.ports import MigrationStore
+from migration.ports import Claim, MigrationStore
+
+FIRST_GENERATION = 1
+"""What a claim asks for; the store grants the next one after an earlier try."""
 
 
 class ClaimMigration(Model):
@@ -50,16 +55,25 @@ class MigrationState:
     store: MigrationStore
 
     @activity.defn
+    @translated(PrerequisiteError)
     def claim_migration(self, request: ClaimMigration) -> ClaimGranted:
         """Refused with PrerequisiteError when the id or a server is somebody else's, saying whose."""
-        raise NotImplementedError
+        claim = Claim(
+            migration_id=request.migration_id,
+            generation=FIRST_GENERATION,
+            request_hash=request.request_hash,
+            workflow_run=request.first_run_id,
+        )
+        return ClaimGranted(generation=self.store.claim(claim, request.server_keys, again=request.again).generation)
 
     @activity.defn
+    @translated(MigrationExecutionError)
     def finish_claim(self, request: FinishClaim) -> None:
         """Safe to repeat; touches nothing of another generation."""
-        raise NotImplementedError
+        self.store.finish(request.migration_id, request.generation, request.status, request.server_keys)
 
     @activity.defn
+    @translated(MigrationExecutionError)
     def save_state(self, request: SaveState) -> None:
         """Write the row unless a newer one is there."""
-        raise NotImplementedError
+        self.store.save(request.migration_id, request.version, request.row, expires_at=request.expires_at)
