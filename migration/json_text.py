@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 LARGEST_TEXT = 256 * 1024
 """In bytes. SQS carries no more in one message, and the largest request is a fifth of it."""
@@ -46,6 +46,13 @@ class FieldError:
 
 
 _UNFIT = re.compile("[\0\ud800-\udfff]")
+
+
+class Fault(NamedTuple):
+    """What was expected at a place, and what was found there; None: the value at the place."""
+
+    expected: str
+    found: str | None = None
 
 
 class _Invalid:
@@ -150,7 +157,7 @@ def _shortened(text: str) -> str:
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-def read_json(text: str | bytes) -> tuple[Any, dict[Location, FieldError]]:
+def read_json(text: str | bytes) -> tuple[Any, dict[Location, Fault]]:
     """Read JSON text strictly.
 
     Returns:
@@ -168,12 +175,12 @@ def read_json(text: str | bytes) -> tuple[Any, dict[Location, FieldError]]:
             parse_float=_number,
         )
     except _Refused as refused:
-        return INVALID, {(): FieldError("$", refused.expected, refused.found)}
+        return INVALID, {(): Fault(refused.expected, refused.found)}
     except json.JSONDecodeError as error:
         found = f"something else at line {error.lineno}, column {error.colno} ({error.msg})"
-        return INVALID, {(): FieldError("$", "JSON", found)}
-    errors: dict[Location, FieldError] = {}
-    return _cleaned(value, (), errors), errors
+        return INVALID, {(): Fault("JSON", found)}
+    faults: dict[Location, Fault] = {}
+    return _cleaned(value, (), faults), faults
 
 
 class _Refused(Exception):  # noqa: N818  never leaves this module
@@ -228,30 +235,30 @@ def _number(digits: str) -> Any:
     return number if math.isfinite(number) else _Unusable("a number that a computer can hold", _shortened(digits))
 
 
-def _cleaned(value: Any, location: Location, errors: dict[Location, FieldError]) -> Any:
+def _cleaned(value: Any, location: Location, faults: dict[Location, Fault]) -> Any:
     """Copy the value with None for what is unusable, and collect what is wrong."""
     if isinstance(value, _Doubled):
-        return _cleaned_object(value, location, errors)
+        return _cleaned_object(value, location, faults)
     if isinstance(value, list):
-        return [_cleaned(item, (*location, i), errors) for i, item in enumerate(value)]
+        return [_cleaned(item, (*location, i), faults) for i, item in enumerate(value)]
     if isinstance(value, str) and _unfit(value):
         value = _Unusable("text without NUL characters and lone surrogates", "a text that has them")
     if isinstance(value, _Unusable):
-        errors[location] = FieldError(json_path(location), value.expected, value.found)
+        faults[location] = Fault(value.expected, value.found)
         return None
     return value
 
 
-def _cleaned_object(value: _Doubled, location: Location, errors: dict[Location, FieldError]) -> dict[str, Any]:
+def _cleaned_object(value: _Doubled, location: Location, faults: dict[Location, Fault]) -> dict[str, Any]:
     result = {}
     for name, item in value.items():
         place = (*location, name)
         if _unfit(name):
-            errors[place] = FieldError(json_path(place), "a name without NUL characters and lone surrogates", "one")
+            faults[place] = Fault("a name without NUL characters and lone surrogates", "one")
             continue
-        result[name] = _cleaned(item, place, errors)
+        result[name] = _cleaned(item, place, faults)
         if name in value.keys_again:
-            errors[place] = FieldError(json_path(place), "each name once in an object", "it more than once")
+            faults[place] = Fault("each name once in an object", "it more than once")
     return result
 
 

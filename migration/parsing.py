@@ -6,6 +6,7 @@ so it is always the text that is validated.
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
@@ -13,15 +14,17 @@ from pydantic import ValidationError as PydanticValidationError
 
 from migration.errors import ValidationError
 from migration.formats import is_branch
-from migration.json_text import INVALID, FieldError, Location, json_path, read_json, shown
+from migration.json_text import INVALID, Fault, FieldError, Location, json_path, read_json, shown
 from migration.request import MigrationRequest
 from migration.request.rules import Breach
 
 MOST_ERRORS = 200
-"""Beyond it errors are only counted: a Temporal failure and a message have to carry them."""
+"""How many errors are listed: a Temporal failure and a message have to carry them."""
+_MOST_TRANSLATED = 2000
+"""How many errors of fields are looked at: text made of nothing but errors must not hold a workflow's thread."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-_Errors = dict[Location, FieldError]
+_Faults = dict[Location, Fault]
 
 
 class RequestErrors(ValidationError):  # noqa: N818  it is all of them
@@ -63,64 +66,66 @@ def parse_model(text: str | bytes, model: type[ModelT]) -> ModelT:
     Raises:
         RequestErrors: The document is refused, with every reason.
     """
-    document, errors = read_json(text)
+    document, faults = read_json(text)
     if document is not INVALID and not isinstance(document, dict):
-        errors[()] = FieldError("$", "an object", shown((), document))
-    if () in errors:
-        raise RequestErrors((errors[()],))
+        faults[()] = Fault("an object")
+    if () in faults:
+        raise RequestErrors(_listed(document, {(): faults[()]}))
     try:
         parsed = model.model_validate_json(json.dumps(document))
     except PydanticValidationError as refused:
-        _collect(errors, document, model, refused)
+        _collect(faults, document, model, refused)
         parsed = None
-    if errors:
-        raise RequestErrors(_sorted(errors))
-    return parsed  # type: ignore[return-value]  # None only together with errors
+    if faults:
+        raise RequestErrors(_listed(document, faults))
+    return parsed  # type: ignore[return-value]  # None only together with faults
 
 
-def _collect(errors: _Errors, document: Any, model: type[BaseModel], refused: PydanticValidationError) -> None:
-    """Add the errors of fields, then the rules judged without the fields that are wrong in themselves.
+def _collect(faults: _Faults, document: Any, model: type[BaseModel], refused: PydanticValidationError) -> None:
+    """Add the faults of fields, then the rules judged without the fields that are wrong in themselves.
 
-    The model judges its rules too, but only on a document that has no other error, and it knows nothing of those of
+    The model judges its rules too, but only on a document that has no other fault, and it knows nothing of those of
     the text: its word on rules counts when there is nothing else.
     """
-    reported = list(_field_errors(document, refused))
-    found = [(location, error) for location, error, is_rule in reported if not is_rule]
-    for location, error in found:
-        errors.setdefault(location, error)
-    for location, error in _broken_rules(document, model, errors):
-        errors.setdefault(location, error)
-    for location, error, _ in reported if not errors else ():
-        errors.setdefault(location, error)
+    rules: _Faults = {}
+    for location, fault, is_rule in _reported(document, refused):
+        (rules if is_rule else faults).setdefault(location, fault)
+    if isinstance(model, _Ruled):
+        for breach in model.breaches(_without(document, set(faults))):
+            faults.setdefault(breach.location, Fault(breach.expected))
+    if not faults:
+        faults.update(rules)
 
 
-def _sorted(errors: _Errors) -> tuple[FieldError, ...]:
+def _listed(document: Any, faults: _Faults) -> tuple[FieldError, ...]:
     """Sort by place, list items by number, and keep what a failure or a message can carry."""
-    places = sorted(errors, key=lambda location: [(isinstance(part, str), part) for part in location])
-    listed = [errors[place] for place in places[:MOST_ERRORS]]
+    places = sorted(faults, key=lambda location: [(isinstance(part, str), part) for part in location])
+    listed = [
+        FieldError(json_path(place), faults[place].expected, faults[place].found or _found(document, place))
+        for place in places[:MOST_ERRORS]
+    ]
     if len(places) > MOST_ERRORS:
-        listed.append(FieldError("$", f"at most {MOST_ERRORS} errors to list", f"{len(places) - MOST_ERRORS} more"))
+        listed.append(FieldError("$", f"at most {MOST_ERRORS} errors to list", "more"))
     return tuple(listed)
 
 
 # --- from pydantic's errors to ours ----------------------------------------------------------------------------
 
 
-def _field_errors(document: Any, refused: PydanticValidationError) -> Iterator[tuple[Location, FieldError, bool]]:
+def _reported(document: Any, refused: PydanticValidationError) -> Iterator[tuple[Location, Fault, bool]]:
     """Translate each error; the last member says whether it is a rule that spans fields."""
-    for error in refused.errors(include_url=False):
+    for error in islice(refused.errors(include_url=False, include_input=False), _MOST_TRANSLATED):
         kind, context = error["type"], error.get("ctx", {})
         location = tuple(part for part in error["loc"] if not is_branch(part))
+        found = None
         if context.get("at"):
             location = (*location, context["at"])
         if kind == "too_short" and len(_value(document, location)) >= context["min_length"]:
             continue  # pydantic counts only the items that are right
-        found = _found(document, location)
         if location[-1:] == ("[key]",) and kind != "extra_forbidden":
             location = location[:-1]
             found = shown((), location[-1])
-        expected = _words(kind, context, error["msg"])
-        yield location, FieldError(json_path(location), expected, found), kind == "rule"
+        yield location, Fault(_words(kind, context, error["msg"]), found), kind == "rule"
 
 
 _WORDS = {
@@ -164,15 +169,6 @@ def _value(document: Any, location: Location) -> Any:
 def _found(document: Any, location: Location) -> str:
     value = _value(document, location)
     return "nothing" if value is INVALID else shown(location, value)
-
-
-def _broken_rules(document: Any, model: type[BaseModel], errors: _Errors) -> list[tuple[Location, FieldError]]:
-    if not isinstance(model, _Ruled):
-        return []
-    return [
-        (breach.location, FieldError(json_path(breach.location), breach.expected, _found(document, breach.location)))
-        for breach in model.breaches(_without(document, set(errors)))
-    ]
 
 
 def _without(value: Any, wrong: set[Location], location: Location = ()) -> Any:
