@@ -8,7 +8,7 @@ from temporalio import activity
 
 from activities import jobs, records
 from activities.errors import translated
-from activities.replicating import ReplicationGate, pass_gate
+from activities.replicating import ReplicationGate, is_registered, pass_gate
 from activities.running import acting, in_words, look_again, now
 from migration.errors import (
     CutoverError,
@@ -190,7 +190,7 @@ class ApplicationMigration:
     def find_source_servers(self, request: FindSourceServers) -> RegisteredServers:
         """Wait until MGN knows every machine: the truth test of an agent's installation."""
         found = self.replication(request.where).find(request.user_provided_ids)
-        missing = [one for one in request.user_provided_ids if one not in found]
+        missing = [one for one in request.user_provided_ids if not is_registered(found.get(one))]
         if not missing:
             return RegisteredServers(
                 source_server_ids=tuple(found[one].source_server_id for one in request.user_provided_ids)

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
+from activities.checks.launches import check_account, check_key_and_profiles, check_networks, check_service
+from activities.checks.machines import find_machines, find_managed_instances
+from activities.checks.plan import check_callback, check_offer, check_window
+from activities.checks.records import check_items, check_names, uses_servicenow
+from activities.checks.report import Report
+from activities.errors import translated
+from activities.running import now
+from migration.errors import PrerequisiteError
 from migration.findings import Finding
+from migration.marks import user_provided_id
 from migration.models import Model
 from migration.ports import (
     Clouds,
@@ -13,11 +22,14 @@ from migration.ports import (
     Databases,
     DomainNames,
     Hypervisors,
+    PowerState,
     RecordSet,
     Replication,
+    SourceMachine,
     Webhook,
+    Where,
 )
-from migration.request import MigrationRequest
+from migration.request import MigrationRequest, Server, SourceType
 
 
 class CheckPrerequisites(Model):
@@ -65,6 +77,64 @@ class PrerequisiteChecks:
     webhook: Webhook
 
     @activity.defn
+    @translated(PrerequisiteError)
     def check_prerequisites(self, request: CheckPrerequisites) -> Prerequisites:
         """Look at AWS, the hypervisor, DNS, the CMDB and the callback address; all findings at once."""
-        raise NotImplementedError
+        asked, report = request.request, Report()
+        report.add(check_offer(asked))
+        report.add(check_window(asked, now()))
+        report.add(check_callback(asked, self.webhook))
+        machines = self._machines(asked, report)
+        managed = self._target(asked, report, machines)
+        names: dict[int, RecordSet | None] = {}
+        check_names(asked, self.names, report, names)
+        self._items(asked, report)
+        return Prerequisites(
+            findings=report.findings,
+            sources=tuple(_facts(asked, server, machines[server.name], managed) for server in _of(asked, machines)),
+            names=tuple(RecordedName(index=index, before=before) for index, before in names.items()),
+        )
+
+    def _machines(self, asked: MigrationRequest, report: Report) -> dict[str, SourceMachine]:
+        found: dict[str, SourceMachine] = {}
+        if asked.source.type is SourceType.VMWARE:
+            hypervisor = report.connect(self.hypervisors, asked.source.connection, "$.source.connection")
+            if hypervisor is not None:
+                report.add(find_machines(asked, hypervisor, found))
+        return found
+
+    def _target(self, asked: MigrationRequest, report: Report, machines: dict[str, SourceMachine]) -> dict[str, str]:
+        """Look at the target account, unless our credentials would show us another one."""
+        target, managed = asked.target, dict[str, str]()
+        where = Where(account_id=target.account_id, region=target.region, role_arn=target.role_arn)
+        cloud, before = self.clouds(where), len(report.findings)
+        report.add(check_account(asked, cloud))
+        if len(report.findings) > before:
+            return managed
+        ids = [user_provided_id(asked.source.connection, machine.uuid) for machine in machines.values()]
+        report.add(check_networks(asked, cloud))
+        report.add(check_key_and_profiles(asked, cloud))
+        report.add(check_service(self.replication(where), ids))
+        report.add(find_managed_instances(asked, self.commands(where), managed))
+        return managed
+
+    def _items(self, asked: MigrationRequest, report: Report) -> None:
+        if uses_servicenow(asked):
+            database = report.connect(self.databases, asked.cmdb.connection or "", "$.cmdb.connection")
+            if database is not None:
+                report.add(check_items(asked, database))
+
+
+def _of(asked: MigrationRequest, machines: dict[str, SourceMachine]) -> list[Server]:
+    return [server for server in asked.servers if server.name in machines]
+
+
+def _facts(asked: MigrationRequest, server: Server, machine: SourceMachine, managed: dict[str, str]) -> SourceFacts:
+    return SourceFacts(
+        server=server.name,
+        vm=machine.vm,
+        user_provided_id=user_provided_id(asked.source.connection, machine.uuid),
+        managed_instance_id=managed.get(server.name),
+        powered_on=machine.power is PowerState.ON,
+        connected_macs=tuple(card.mac for card in machine.nics if card.connected),
+    )

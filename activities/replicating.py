@@ -11,6 +11,7 @@ from migration.ports import ReplicationService, SourceServer
 CONTINUOUS = "CONTINUOUS"
 STALLED = "STALLED"
 LAUNCHABLE_STATES = frozenset({"READY_FOR_TEST", "TESTING", "READY_FOR_CUTOVER", "CUTTING_OVER"})
+NOT_INSTALLED = frozenset({"PENDING_INSTALLATION", "DISCOVERED"})
 OUT_OF_SERVICE = frozenset({"CUTOVER", "DISCONNECTED"})
 
 _PATIENCE_AFTER_RETRY = 10
@@ -56,6 +57,11 @@ def pass_gate(
             action="Find out in MGN what holds replication up, then retry the step.",
         )
     look_again(words, _next_look(gate, poll), remember=looks)
+
+
+def is_registered(record: SourceServer | None) -> bool:
+    """Say whether the machine's agent is known to MGN: an imported inventory record has none yet."""
+    return record is not None and record.life_cycle not in NOT_INSTALLED
 
 
 def is_ready(record: SourceServer, max_lag: timedelta) -> bool:

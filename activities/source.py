@@ -14,6 +14,7 @@ from activities.agent import (
 from activities.errors import translated
 from activities.machines import RETIRE_WITHIN, Machines, find_if_any, snapshot_name
 from activities.prerequisites import SourceFacts
+from activities.replicating import is_registered
 from activities.running import acting, side_by_side
 from migration.errors import CutoverError, MigrationExecutionError, RollbackError, SourcePreparationError
 from migration.marks import Mark
@@ -73,7 +74,7 @@ class Sources:
     def install_agents(self, request: InstallAgents) -> None:
         """Run the installer where MGN does not know the machine yet."""
         known = self.replication(request.where).find([target.user_provided_id for target in request.targets])
-        missing = [target for target in request.targets if target.user_provided_id not in known]
+        missing = [target for target in request.targets if not is_registered(known.get(target.user_provided_id))]
         commands = self.commands(request.where)
         with acting(self.act_bound) as attempt:
 
