@@ -5,12 +5,24 @@ A typed `run` or signal would fail its workflow task for ever, or vanish in sile
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from temporalio import workflow
+from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import (
+    ExecuteWorkflowInput,
+    HandleSignalInput,
+    HandleUpdateInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
 
 with workflow.unsafe.imports_passed_through():
+    from migration.decisions import DECISIONS
     from migration.parsing import RequestErrors, parse_request
     from migration.request import MigrationRequest
 
@@ -25,12 +37,47 @@ def json_text(payload: RawValue) -> bytes:
     return payload.payload.data if encoding in _JSON else b""
 
 
-def read_request(payloads: Sequence[RawValue], workflow_id: str) -> MigrationRequest:
+class OneInput(Interceptor):
+    """Sees to it that workflows, signals and updates get one input each.
+
+    Another count would fail the workflow's task for ever: a start fails the workflow instead, a signal or an update
+    is handed on as an input that is not JSON, so that it is refused in words.
+    """
+
+    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:  # noqa: A002, ARG002  the SDK's signature
+        """Count in front of every workflow."""
+        return _CountInputs
+
+
+class _CountInputs(WorkflowInboundInterceptor):
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002  the SDK's signature
+        if len(input.args) != 1:
+            raise _bad_request([f"$: expected one input, the migration request, found {len(input.args)} inputs"])
+        return await super().execute_workflow(input)
+
+    async def handle_signal(self, input: HandleSignalInput) -> None:  # noqa: A002  the SDK's signature
+        await super().handle_signal(_with_one_argument(input, input.signal))
+
+    def handle_update_validator(self, input: HandleUpdateInput) -> None:  # noqa: A002  the SDK's signature
+        super().handle_update_validator(_with_one_argument(input, input.update))
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:  # noqa: A002  the SDK's signature
+        return await super().handle_update_handler(_with_one_argument(input, input.update))
+
+
+Handled = TypeVar("Handled", HandleSignalInput, HandleUpdateInput)
+
+
+def _with_one_argument(handled: Handled, name: str) -> Handled:
+    if name not in DECISIONS or len(handled.args) == 1:
+        return handled
+    return replace(handled, args=[RawValue(Payload())])
+
+
+def read_request(payload: RawValue, workflow_id: str) -> MigrationRequest:
     """The request that a migration was started with. Fails the workflow, naming every path that is wrong."""
-    if len(payloads) != 1:
-        raise _bad_request([f"$: expected one input, the migration request, found {len(payloads)}"])
     try:
-        request = parse_request(json_text(payloads[0]))
+        request = parse_request(json_text(payload))
     except RequestErrors as errors:
         raise _bad_request([str(error) for error in errors.errors]) from None
     if request.migration_id != workflow_id:

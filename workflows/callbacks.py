@@ -14,6 +14,14 @@ with workflow.unsafe.imports_passed_through():
     from migration.ports import Delivery
 
 
+class DeadLetter(Model):
+    """A message that was given up, and why."""
+
+    message: Message
+    at: datetime
+    error: str
+
+
 class OpenCallbacks(Model):
     """Whom to call, and what an earlier run left to do."""
 
@@ -21,17 +29,9 @@ class OpenCallbacks(Model):
     url: str
     secret: str | None = None
     queue: tuple[Message, ...] = ()
-    dead: tuple["DeadLetter", ...] = ()
+    dead: tuple[DeadLetter, ...] = ()
     delivered: int = 0
     ended: bool = False
-
-
-class DeadLetter(Model):
-    """A message that was given up, and why."""
-
-    message: Message
-    at: datetime
-    error: str
 
 
 class CallbackStatus(Model):

@@ -267,7 +267,7 @@ Handler = Callable[..., Awaitable[Any]]
 
 
 def _signal_handler(name: DecisionName) -> Handler:
-    async def handle(self: TakesDecisions, payload: RawValue) -> None:
+    async def handle(self, payload: RawValue) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  see _offer
         try:
             await self._take(name, payload)
         except Refused as refusal:
@@ -277,17 +277,18 @@ def _signal_handler(name: DecisionName) -> Handler:
 
 
 def _update_handler(name: DecisionName) -> Handler:
-    async def handle(self: TakesDecisions, payload: RawValue) -> DecisionAnswer:
+    async def handle(self, payload: RawValue) -> DecisionAnswer:  # type: ignore[no-untyped-def]  # noqa: ANN001  see _offer
         try:
-            return await self._take(name, payload)
+            answer: DecisionAnswer = await self._take(name, payload)
         except Refused as refusal:
             _refuse(str(refusal))
+        return answer
 
     return handle
 
 
 def _shape_check(name: DecisionName) -> Callable[..., None]:
-    def check(_self: TakesDecisions, payload: RawValue) -> None:
+    def check(self, payload: RawValue) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, ARG001  see _offer
         try:
             parse_decision(name, payload)
         except RequestErrors as errors:
@@ -301,7 +302,11 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _offer(name: DecisionName, about: str | None) -> None:
-    """Add the signal and the update of that name."""
+    """Add the signal and the update of that name.
+
+    The SDK counts a parameter as `self` only where it has no annotation, and reads a payload as RawValue only
+    where the count of parameters fits: hence the bare `self` of the handlers.
+    """
     signal = workflow.signal(name=name, description=about)(_signal_handler(name))
     update = workflow.update(name=name, description=about)(_update_handler(name))
     update.validator(_shape_check(name))

@@ -80,29 +80,33 @@ class MigrationWorkflow(Story):
     """Moves one application into AWS, or leaves it where it was; never half of both."""
 
     @workflow.run
-    async def run(self, *payloads: RawValue) -> MigrationResult:
+    async def run(self, payload: RawValue) -> MigrationResult:
         """Tell the story to its end.
 
         It runs in a task of its own, which a cancellation of the workflow does not reach: that is heard as one
         more reason to turn back.
         """
-        self._begin(payloads)
+        self._begin(payload)
         story = asyncio.create_task(self._tell())
-        while True:
+        while not story.done():
             try:
-                result = await asyncio.shield(story)
+                await workflow.wait([story, self._publisher], return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
-                if story.done() or workflow.cancellation_reason() is None:
+                if workflow.cancellation_reason() is None:
                     raise
                 self._hear_cancellation()
-                continue
-            if result.status is Phase.CANCELLED and self._status.cancel_requested:
-                raise asyncio.CancelledError(result.message)
-            return result
+            if self._publisher.done():
+                self._publisher.result()  # it never ends by itself: a bug must suspend, not go unseen
+        result = story.result()
+        if result.status is Phase.CANCELLED and self._status.cancel_requested:
+            raise asyncio.CancelledError(result.message)
+        return result
 
     @workflow.query(description="The whole state: steps, servers, evidence, who must act, what a rollback would do")
     def status(self) -> MigrationStatus:
         """Answer with the migration's status."""
+        if self._desk is None:
+            raise ApplicationError("the request was refused: the workflow's failure says why", type="ValidationError")
         return self._status
 
     async def _forward(self) -> None:

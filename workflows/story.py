@@ -67,6 +67,7 @@ class Story(TakesDecisions):
     _status: MigrationStatus
     _journal: Journal
     _context: Context
+    _publisher: asyncio.Task[None]
     _claimed = False
     _renewed: str | None = None
 
@@ -74,7 +75,6 @@ class Story(TakesDecisions):
         """Nothing is known yet: signals may arrive before the request is read."""
         self._desk_lock = asyncio.Lock()
         self._forward_task: asyncio.Task[None] | None = None
-        self._publisher: asyncio.Task[None] | None = None
 
     async def _forward(self) -> None:
         """The steps, in order."""
@@ -189,11 +189,11 @@ class Story(TakesDecisions):
 
     # --- beginning and beginning again -----------------------------------------------------------------------
 
-    def _begin(self, payloads: tuple[RawValue, ...]) -> None:
-        carried = self._carried_over(payloads)
+    def _begin(self, payload: RawValue) -> None:
+        carried = self._carried_over(payload)
         if carried is None:
-            self._request = read_request(payloads, workflow.info().workflow_id)
-            self._text = json_text(payloads[0]).decode()
+            self._request = read_request(payload, workflow.info().workflow_id)
+            self._text = json_text(payload).decode()
             self._status = _first_status(self._request)
             self._journal = Journal(self._request, self._status, [], 0)
             introduce(self._request)
@@ -211,10 +211,10 @@ class Story(TakesDecisions):
         self._publisher = asyncio.create_task(self._journal.publish())
 
     @staticmethod
-    def _carried_over(payloads: tuple[RawValue, ...]) -> Carried | None:
-        if workflow.info().continued_run_id is None or len(payloads) != 1:
+    def _carried_over(payload: RawValue) -> Carried | None:
+        if workflow.info().continued_run_id is None:
             return None
-        return Carried.model_validate_json(json_text(payloads[0]))
+        return Carried.model_validate_json(json_text(payload))
 
     async def _renew(self, chapter: str) -> None:
         """Continue as new, once a chapter: a migration of weeks stays small and may meet a newer worker."""
