@@ -78,7 +78,8 @@ HostedZoneId = TypeAliasType(
 
 
 def _not_reserved(key: str) -> str:
-    if key.lower().startswith("aws:"):
+    """Refuse the prefixes of AWS, and of the marks by which the product finds its own effects again."""
+    if key.lower().startswith(("aws:", "migrator:")):
         raise ValueError(key)
     return key
 
@@ -89,10 +90,14 @@ TagKey = TypeAliasType(
         str,
         StringConstraints(strict=True, pattern=r"^[^\x00-\x1f\x7f]{1,128}$"),
         WithJsonSchema(
-            {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]{1,128}$", "not": {"pattern": r"^[aA][wW][sS]:|\n"}}
+            {
+                "type": "string",
+                "pattern": r"^[^\x00-\x1f\x7f]{1,128}$",
+                "not": {"pattern": r"^(?:[aA][wW][sS]|[mM][iI][gG][rR][aA][tT][oO][rR]):|\n"},
+            }
         ),
         AfterValidator(_not_reserved),
-        Expected("a tag key of 1 to 128 characters that does not begin with `aws:`"),
+        Expected("a tag key of 1 to 128 characters that does not begin with `aws:` or `migrator:`"),
     ],
 )
 TagValue = TypeAliasType(

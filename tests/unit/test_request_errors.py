@@ -107,7 +107,7 @@ def test_no_more_errors_are_listed_than_a_failure_can_carry() -> None:
 def test_text_made_of_nothing_but_errors_is_refused_in_time() -> None:
     started = time.process_time()
     refused(json.dumps(good("minimal") | {"approval": {"approvers": [1] * 80000}}))
-    assert time.process_time() - started < 1.5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

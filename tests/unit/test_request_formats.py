@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from migration.formats import format_duration, format_timestamp, parse_duration, parse_timestamp
+from migration.json_text import json_path, shown
 from migration.parsing import RequestErrors, parse_request
+from migration.schema import request_schema
 from tests.corpus_cases import good
 
 URL = "http://{privateIp}:8080/health"
@@ -183,3 +186,15 @@ def test_times_are_aware_datetimes_and_durations_timedeltas() -> None:
     assert request.cutover_window is not None
     assert request.cutover_window.not_before == datetime(2026, 11, 28, 20, tzinfo=UTC)
     assert request.soak.for_ == timedelta(days=2)
+
+
+@pytest.mark.parametrize("key", ["", "aws:name", "AWS:name", "migrator:mark", "Migrator:x", "a" * 129, "a\nb", "a\n"])
+def test_a_tag_key_of_somebody_else_or_none_is_refused(key: str) -> None:
+    document = good("full")
+    document["target"]["tags"] = {key: "x"}
+    with pytest.raises(RequestErrors) as refused:
+        parse_request(json.dumps(document))
+    assert [(error.path, error.found) for error in refused.value.errors] == [
+        (json_path(("target", "tags", key)), shown((), key))
+    ]
+    assert not Draft202012Validator(request_schema()).is_valid(document)

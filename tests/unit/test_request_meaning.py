@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from migration.canonical import canonical_json, sha256_hex
 from migration.correlation import correlation_id, new_correlation_id
@@ -273,3 +274,10 @@ def test_a_source_other_than_vmware_is_not_offered(kind: str) -> None:
 @pytest.mark.parametrize("change", [{"onFailure": {"action": "pause"}}, {"rollback": {"to": "start"}}, {"dns": []}])
 def test_what_is_offered_is_not_named(change: dict[str, Any]) -> None:
     assert unoffered(request_with(**change)) == []
+
+
+def test_a_request_survives_the_way_through_temporal() -> None:
+    request = request_with(base="every-record")
+    converter = pydantic_data_converter.payload_converter
+    (back,) = converter.from_payloads(converter.to_payloads([request]), [MigrationRequest])
+    assert back == request
