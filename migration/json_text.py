@@ -122,7 +122,7 @@ def value_at(document: Any, path: str, default: Any = None) -> Any:
 # --- showing values --------------------------------------------------------------------------------------------
 
 LONGEST_SHOWN = 80
-_SECRETIVE = re.compile(r"secret|passw|token|credential|private.?key|authorization|parameters", re.IGNORECASE)
+_SECRETIVE = re.compile(r"secret|passw|(?<!http)token|credential|private.?key|authorization|parameters", re.IGNORECASE)
 _USER_INFO = re.compile(r"//[^/?#\s]*@")
 _WITHHELD = "a value that is not shown"
 

@@ -191,3 +191,11 @@ def test_any_model_is_parsed_the_same_way() -> None:
         '$.by: expected no such field, found "x"',
         "$.comment: expected each name once in an object, found it more than once",
     ]
+
+
+def test_a_field_that_only_sounds_like_a_secret_is_shown() -> None:
+    server = good("minimal")["source"]["servers"][0] | {"launch": {"httpTokens": "v2"}}
+    (error,) = refused(json.dumps(good("minimal") | {"source": good("minimal")["source"] | {"servers": [server]}}))
+    assert str(error) == (
+        "$.source.servers[0].launch.httpTokens: expected one of 'required' or 'optional', found \"v2\""
+    )
