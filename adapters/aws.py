@@ -1,0 +1,271 @@
+"""AWS: sessions that reach every account through its role, and the one reading of what AWS refuses.
+
+A client belongs to a service, a role and a region, and is shared by all threads; sessions are not thread-safe, so
+clients are made under a lock (boto3 guide, "Multithreading or multiprocessing with clients").
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from botocore.config import Config
+from botocore.credentials import (
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.exceptions import (
+    ConnectionError as NoConnectionError,
+)
+from botocore.session import Session
+
+from migration.errors import Conflict, MigrationError, MigrationExecutionError, NotFound, PrerequisiteError, Unavailable
+from migration.ports import Where
+
+if TYPE_CHECKING:
+    from mypy_boto3_route53 import Route53Client
+
+_NO_ANSWER = (
+    NoConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+)
+_SESSION_NAME = "migrator"
+_USER_AGENT = "migrator/0.1.0"
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 20
+_LONG_POLL_READ_SECONDS = 30
+_CONNECTIONS = 50
+_ATTEMPTS = 2
+
+_QUOTA_EXCEEDED = 402
+_CONFLICT = 409
+_TOO_MANY = 429
+_SERVER_ERROR = 500
+
+_BUSY_SERVER = "currently being processed by a Job"
+_TOO_FAST = re.compile(
+    r"^(Request|EC2)?Thrott|^TooManyRequests|^ProvisionedThroughputExceeded|^RequestLimitExceeded|^SlowDown"
+    r"|^PriorRequestNotComplete|^BandwidthLimitExceeded"
+)
+_PASSES = re.compile(
+    r"^(Internal(Server|Service)?(Error|Failure|Exception)|ServiceUnavailable|Unavailable$|RequestTimeout|RequestExpired"
+    r"|ExpiredToken|Transaction(Conflict|InProgress)|InsufficientInstanceCapacity)"
+)
+_FORBIDDEN = re.compile(
+    r"^(AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientTokenId|AuthFailure|SignatureDoesNotMatch"
+    r"|NotAuthorized|Client\.UnauthorizedOperation)"
+)
+_ABSENT = re.compile(r"(NotFound(Exception|Fault)?|DoesNotExist|NonExistentQueue|^InvalidInstanceId)$|^NoSuch")
+_OVER_QUOTA = re.compile(r"^ServiceQuotaExceeded|LimitExceeded(Exception)?$")
+_OTHER_STATE = re.compile(r"^(Conflict|Incorrect(Instance)?State|OperationNotPermitted|ResourceInUse|ConditionalCheck)")
+_PERMISSION = re.compile(r"not authorized to perform:? ([\w-]+:\w+)")
+
+
+class _AssumedRole(CredentialProvider):
+    """Credentials of an assumed role, fetched at the first call and again before they expire."""
+
+    METHOD = "assume-role"
+
+    def __init__(self, fetch: Callable[[], dict[str, Any]]) -> None:
+        super().__init__()
+        self._credentials = DeferredRefreshableCredentials(refresh_using=fetch, method=self.METHOD)
+
+    def load(self) -> DeferredRefreshableCredentials:
+        return self._credentials
+
+
+class AwsSessions:
+    """Clients by service, role and region. Addresses and first credentials come from AWS's own environment."""
+
+    def __init__(self, region: str | None = None) -> None:
+        """Nothing is called yet.
+
+        Args:
+            region: For clients that name none; None: the AWS default (`AWS_REGION`, or the profile's).
+        """
+        self._region = region
+        self._lock = threading.RLock()
+        self._source = Session()
+        self._assumed: dict[tuple[str, str | None], Session] = {}
+        self._clients: dict[tuple[str, str | None, str | None, int], Any] = {}
+
+    def client(
+        self,
+        service: str,
+        *,
+        where: Where | None = None,
+        region: str | None = None,
+        role_arn: str | None = None,
+        once: bool = False,
+    ) -> Any:
+        """Give the client of a service.
+
+        Args:
+            service: As botocore names it, such as `mgn`.
+            where: Account and region to reach, with the role; instead of `region` and `role_arn`.
+            region: None: the default one.
+            role_arn: The role to assume; None: our own credentials.
+            once: The client never repeats a call by itself: for calls that have no token and are not idempotent,
+                whose lost reply only a look can tell from a lost request.
+        """
+        if where is not None:
+            region, role_arn = where.region, where.role_arn
+        region = region or self._region
+        attempts = 1 if once else _ATTEMPTS
+        with self._lock:
+            key = (service, role_arn, region, attempts)
+            if key not in self._clients:
+                session = self._session(role_arn, region)
+                self._clients[key] = session.create_client(
+                    service, region_name=region, config=_config(service, attempts)
+                )
+            return self._clients[key]
+
+    def route53(self, service: Literal["route53"], role_arn: str | None, region: str | None) -> "Route53Client":
+        """Give the client of the hosted zones that a role reaches, in the order of arguments that `Route53` uses."""
+        client: Route53Client = self.client(service, role_arn=role_arn, region=region)
+        return client
+
+    def _session(self, role_arn: str | None, region: str | None) -> Session:
+        if role_arn is None:
+            return self._source
+        if (role_arn, region) not in self._assumed:
+            session = Session()
+            provider = _AssumedRole(partial(self._assume, role_arn, region))
+            session.register_component("credential_provider", CredentialResolver(providers=[provider]))
+            self._assumed[role_arn, region] = session
+        return self._assumed[role_arn, region]
+
+    def _assume(self, role_arn: str, region: str | None) -> dict[str, Any]:
+        sts = self.client("sts", region=region)
+        given = sts.assume_role(RoleArn=role_arn, RoleSessionName=_SESSION_NAME)["Credentials"]
+        return {
+            "access_key": given["AccessKeyId"],
+            "secret_key": given["SecretAccessKey"],
+            "token": given["SessionToken"],
+            "expiry_time": given["Expiration"].isoformat(),
+        }
+
+
+def _config(service: str, attempts: int) -> Config:
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=_CONNECT_SECONDS,
+        # A long poll answers after up to 20 s; its own timeout must be longer.
+        read_timeout=_LONG_POLL_READ_SECONDS if service == "sqs" else _READ_SECONDS,
+        max_pool_connections=_CONNECTIONS,
+        user_agent_extra=_USER_AGENT,
+    )
+
+
+@contextmanager
+def aws_call(doing: str) -> Iterator[None]:
+    """Translate what goes wrong inside. `doing` names the operation, as AWS spells it."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise translate(error, doing) from error
+
+
+def translate(error: Exception, doing: str) -> MigrationError:
+    """Classify an error of botocore: in words, with who acts, and whether a retry can help."""
+    if isinstance(error, ClientError):
+        return _refusal(error, doing)
+    if isinstance(error, _NO_ANSWER):
+        return Unavailable(f"{doing}: AWS did not answer: {error}")
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        action = "Give the worker AWS credentials."
+        return MigrationExecutionError(f"{doing}: {error}", action=action, retryable=True)
+    return MigrationExecutionError(f"{doing}: {error}")
+
+
+class _Refusal(NamedTuple):
+    """What an error's reply says, and the operation it answers."""
+
+    doing: str
+    operation: str
+    code: str
+    message: str
+    status: int
+    reply: Mapping[str, Any]
+
+    @property
+    def words(self) -> str:
+        return f"{self.doing}: {self.code}: {self.message}".rstrip(": ") + _details(self.reply)
+
+
+def _refusal(error: ClientError, doing: str) -> MigrationError:
+    reply: Mapping[str, Any] = error.response
+    said = reply.get("Error", {})
+    status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code, message = str(said.get("Code", "")), str(said.get("Message", ""))
+    refusal = _Refusal(doing, error.operation_name, code, message, status, reply)
+    return _patience(refusal) or _person(refusal) or _answer(refusal)
+
+
+def _patience(refusal: _Refusal) -> MigrationError | None:
+    """Read what passes by itself."""
+    code, status = refusal.code, refusal.status
+    throttled = bool(_TOO_FAST.search(code)) or status == _TOO_MANY
+    busy = _BUSY_SERVER in refusal.message
+    if throttled or busy or _PASSES.search(code) or status >= _SERVER_ERROR:
+        return Unavailable(refusal.words, retry_after=_retry_after(refusal.reply))
+    return None
+
+
+def _person(refusal: _Refusal) -> MigrationError | None:
+    """Read what somebody has to put right in the account."""
+    if refusal.code == "UninitializedAccountException":
+        action = "Initialise MGN once in that account and region: `aws mgn initialize-service`."
+        return PrerequisiteError(refusal.words, action=action)
+    if _FORBIDDEN.search(refusal.code):
+        named = _PERMISSION.search(refusal.message)
+        permission = named.group(1) if named else refusal.operation
+        action = f"Allow {permission} to the role that migrator uses in that account."
+        return MigrationExecutionError(f"{refusal.words} (missing: {permission})", action=action)
+    if _OVER_QUOTA.search(refusal.code) or refusal.status == _QUOTA_EXCEEDED:
+        action = "Wait until others have ended, or raise the quota where AWS allows it."
+        return MigrationExecutionError(refusal.words, action=action, retryable=True)
+    return None
+
+
+def _answer(refusal: _Refusal) -> MigrationError:
+    """Read what is wrong with this very call."""
+    if _ABSENT.search(refusal.code):
+        return NotFound(refusal.words)
+    if _OTHER_STATE.search(refusal.code) or refusal.status == _CONFLICT:
+        return Conflict(refusal.words)
+    return MigrationExecutionError(refusal.words)
+
+
+def _details(reply: Mapping[str, Any]) -> str:
+    """Gather what the reply says beside its message: errors of a batch, wrong fields, the quota."""
+    parts = [f"{one.get('resourceId', '')} {one.get('message', '')}".strip() for one in reply.get("errors") or []]
+    parts += [f"{one.get('name', '')}: {one.get('message', '')}" for one in reply.get("fieldList") or []]
+    if reply.get("quotaCode"):
+        value = f" = {reply['quotaValue']}" if reply.get("quotaValue") is not None else ""
+        parts.append(f"quota {reply['quotaCode']}{value}")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _retry_after(reply: Mapping[str, Any]) -> timedelta | None:
+    headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    asked = str(reply.get("retryAfterSeconds") or headers.get("retry-after") or "")
+    return timedelta(seconds=int(asked)) if asked.isdecimal() else None
