@@ -1,0 +1,165 @@
+"""Stands before moto: the fault plan acts here, and accepted calls that change something are written down."""
+
+import contextlib
+import io
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+from xml.sax.saxutils import escape
+
+from localcloud.aws.calls import Aliases, Call, read_call, with_results
+from localcloud.faults import FaultPlan, Rule
+from localcloud.ledger import Ledger
+
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+RECORDED = frozenset({"mgn", "ec2", "route53", "dynamodb", "sqs", "ssm"})
+_USUAL_CODES = {
+    400: "ValidationException",
+    402: "ServiceQuotaExceededException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    409: "ConflictException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+    503: "ServiceUnavailable",
+}
+_ACCEPTED = 400
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A whole reply, kept back until it is known whether it may leave."""
+
+    status: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the call was carried out."""
+        return int(self.status.split(" ", 1)[0]) < _ACCEPTED
+
+
+class Middleware:
+    """A WSGI application around moto's."""
+
+    def __init__(self, app: WsgiApp, ledger: Ledger, faults: FaultPlan, *, turn: threading.RLock) -> None:
+        """`turn` is held during every call but long polls, as moto has no locks: so the ledger's order is the true one.
+
+        Nothing is recorded, and no fault acts, until `open`.
+        """
+        self._app = app
+        self._ledger = ledger
+        self._faults = faults
+        self._turn = turn
+        self._aliases: Aliases | None = None
+        self._changed: Callable[[], object] = lambda: None
+
+    def open(self, aliases: Aliases, changed: Callable[[], object]) -> None:
+        """From now on record and fail calls.
+
+        Args:
+            aliases: Other names of what an id stands for.
+            changed: Called after each accepted call that may have changed MGN, EC2 or DNS.
+        """
+        self._aliases = aliases
+        self._changed = changed
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        body = _take_body(environ)
+        call = read_call(environ, body, self._aliases) if self._aliases else None
+        if call is None:
+            return self._app(environ, start_response)
+        rule = self._faults.take(service=call.service, operation=call.operation, targets=call.targets)
+        if rule and rule.action == "refuse":
+            answered = refusal(call, rule)
+        else:
+            answered = self._carry_out(call, environ)
+            if rule and rule.action == "replyLost":
+                _hang_up(environ)
+        start_response(answered.status, list(answered.headers))
+        return [answered.body]
+
+    def _carry_out(self, call: Call, environ: dict[str, Any]) -> Answered:
+        if call.operation == "ReceiveMessage":
+            return _run(self._app, environ)
+        with self._turn:
+            answered = _run(self._app, environ)
+            if answered.accepted and call.mutating and call.service in RECORDED:
+                self._record(call, answered)
+            return answered
+
+    def _record(self, call: Call, answered: Answered) -> None:
+        if self._aliases:
+            call = with_results(call, answered.body, self._aliases)
+        self._ledger.record(
+            service=call.service,
+            operation=call.operation,
+            targets=call.targets,
+            caller=call.caller,
+            detail=call.detail,
+        )
+        if call.service in ("mgn", "ec2", "route53"):
+            self._changed()
+
+
+def refusal(call: Call, rule: Rule) -> Answered:
+    """The planned error in the shape of the service's protocol."""
+    code = rule.code or _USUAL_CODES.get(rule.status, "ServiceUnavailable")
+    message = rule.message or f"{call.operation} is refused by the fault plan"
+    request_id = str(uuid4())
+    headers = [("x-amzn-RequestId", request_id)]
+    if call.protocol in ("json", "rest-json"):
+        kind = "application/json" if call.protocol == "rest-json" else "application/x-amz-json-1.1"
+        headers.append(("x-amzn-ErrorType", code))
+        body = json.dumps({"__type": code, "message": message, "code": code})
+    else:
+        kind = "text/xml"
+        error = f"<Error><Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+        if call.protocol == "ec2":
+            body = f"<Response><Errors>{error}</Errors><RequestID>{request_id}</RequestID></Response>"
+        else:
+            body = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>"
+    payload = body.encode()
+    headers += [("Content-Type", kind), ("Content-Length", str(len(payload)))]
+    return Answered(f"{rule.status} Refused", headers, payload)
+
+
+def _take_body(environ: dict[str, Any]) -> bytes:
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
+
+
+def _run(app: WsgiApp, environ: dict[str, Any]) -> Answered:
+    head: list[Any] = []
+
+    def start_response(status: str, headers: Sequence[tuple[str, str]], _: object = None) -> Callable[[bytes], object]:
+        head[:] = [status, headers]
+        return lambda _: None
+
+    parts = app(environ, start_response)
+    try:
+        body = b"".join(parts)
+    finally:
+        if hasattr(parts, "close"):
+            parts.close()
+    return Answered(head[0], head[1], body)
+
+
+def _hang_up(environ: dict[str, Any]) -> None:
+    """Close the connection as a network that fails does: no reply, no end.
+
+    Raises:
+        ConnectionResetError: Always; the server takes it as the client's own going away.
+    """
+    with contextlib.suppress(OSError):
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    raise ConnectionResetError("the reply is lost, as planned")
