@@ -1,8 +1,9 @@
 """DNS: read, lower the TTL, switch, put back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 
 from temporalio import activity
 
@@ -47,8 +48,6 @@ class DomainNameSystem:
         """
         with acting(self.act_bound) as attempt:
             for change in request.changes:
-                _refuse_foreign(self.names(change.provider), change)
-            for change in request.changes:
                 _set(self.names(change.provider), attempt, change, request.mark)
             attempt.until(lambda: self._awaited(request.changes), self.poll)
 
@@ -61,13 +60,17 @@ class DomainNameSystem:
             attempt.until(lambda: self._awaited(restored), self.poll)
 
     def _restore(self, attempt: Attempt, change: RecordChange, mark: Mark) -> bool:
-        """Put one record back; says whether it is now as it was."""
+        """Put one record back; says whether it is now as it was. A zone that is gone has nothing to put back."""
         names = self.names(change.provider)
         try:
-            _refuse_foreign(names, change)
             _set(names, attempt, change, mark)
-        except (Conflict, NotFound) as left:
-            activity.logger.warning("a record is left as it is: %s", left)
+        except NotFound as gone:
+            activity.logger.warning("a record is left as it is: %s", gone)
+            return False
+        except Conflict as conflict:
+            if names.read(change.key) == change.before:
+                raise
+            activity.logger.warning("a record is left as it is: %s", conflict)
             return False
         return True
 
@@ -77,21 +80,14 @@ class DomainNameSystem:
         return f"the zone's servers do not answer with the change yet: {in_words(behind)}" if behind else None
 
     def _behind(self, change: RecordChange) -> str | None:
-        expected = change.after.values if change.after else ()
+        expected = _plain(change.after.values if change.after else ())
         answers = self.names(change.provider).authoritative_answer(change.key)
         if not answers:
             return f"{change.key.name}: no server was asked"
-        late = [f"{one} says {', '.join(found) or 'nothing'}" for one, found in answers.items() if found != expected]
+        late = [
+            f"{one} says {', '.join(found) or 'nothing'}" for one, found in answers.items() if _plain(found) != expected
+        ]
         return f"{change.key.name}: {in_words(late)}" if late else None
-
-
-def _refuse_foreign(names: DomainNames, change: RecordChange) -> None:
-    found = names.read(change.key)
-    if found not in (change.before, change.after):
-        raise Conflict(
-            f"{change.key.name} {change.key.type} is {_words(found)}, and must be {_words(change.before)}",
-            action="Find out who changed the record, put it back or start again, then retry the step.",
-        )
 
 
 def _set(names: DomainNames, attempt: Attempt, change: RecordChange, mark: Mark) -> None:
@@ -99,5 +95,13 @@ def _set(names: DomainNames, attempt: Attempt, change: RecordChange, mark: Mark)
     names.change(change.key, before=change.before, after=change.after, mark=str(mark))
 
 
-def _words(record: RecordSet | None) -> str:
-    return f"{', '.join(record.values)} (TTL {record.ttl})" if record else "absent"
+def _plain(values: Sequence[str]) -> list[str]:
+    """DNS knows neither case nor a missing last dot, and one IPv6 address has many spellings."""
+    return sorted(_plain_value(value) for value in values)
+
+
+def _plain_value(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        return value.rstrip(".").casefold()

@@ -65,9 +65,10 @@ def is_registered(record: SourceServer | None) -> bool:
 
 
 def is_ready(record: SourceServer, max_lag: timedelta) -> bool:
-    """Say whether a record may be launched with all but the last `max_lag` of its writes."""
-    launchable = record.life_cycle in LAUNCHABLE_STATES and record.lag is not None
-    return launchable and record.replication_state == CONTINUOUS and (record.lag or timedelta(0)) <= max_lag
+    """Say whether a record may be launched with all but the last `max_lag` of its writes; none of them: no backlog."""
+    if record.lag is None or record.life_cycle not in LAUNCHABLE_STATES or record.replication_state != CONTINUOUS:
+        return False
+    return record.lag <= max_lag and (bool(max_lag) or not record.backlog_bytes)
 
 
 def in_brief(record: SourceServer) -> str:
