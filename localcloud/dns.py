@@ -7,7 +7,7 @@ import struct
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import dns.exception
 import dns.flags
@@ -141,8 +141,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.DatagramTransport):
-            self._transport = transport
+        # Not isinstance: CPython's own datagram transport is no subclass of it before 3.12.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         reply = respond(data, self._lookup, udp=True)
@@ -206,7 +206,10 @@ def _add(response: dns.message.Message, name: dns.name.Name, answer: Answer) -> 
     if answer.records:
         ttl = answer.records[0][0]
         values = [value for _, value in answer.records]
-        response.answer.append(dns.rrset.from_text_list(name, ttl, "IN", answer.type, values))
+        # Names in values are absolute, with or without the final dot, as Route 53 takes them.
+        response.answer.append(
+            dns.rrset.from_text_list(name, ttl, "IN", answer.type, values, origin=dns.name.root, relativize=False)
+        )
         return
     if not answer.exists:
         response.set_rcode(dns.rcode.NXDOMAIN)
