@@ -1,0 +1,45 @@
+# The same commands for people and for CI. Each does all of its own set-up; the second time that takes a moment.
+
+PYTHON := .venv/bin/python
+
+# Demo, tests and bench bring their own Temporal server and their own AWS: nothing of the caller's leads them elsewhere.
+unexport TEMPORAL_ADDRESS TEMPORAL_NAMESPACE TEMPORAL_PROFILE TEMPORAL_CONFIG_FILE TEMPORAL_API_KEY TEMPORAL_TLS
+unexport AWS_PROFILE AWS_ENDPOINT_URL AWS_SESSION_TOKEN MIGRATOR_SETTINGS PYTHONHOME PYTHONPATH
+
+# More words for the command behind a target, e.g. make test ARGS="tests/unit -k request".
+ARGS ?=
+
+# Where `make up` writes local.json, request.json, settings.toml and env.
+STATE_DIR ?= .local
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check bench clean
+
+help: ## Say what there is.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+setup: ## Virtual environment, locked dependencies, Temporal server, vCenter simulator.
+	@tools/setup.sh
+
+demo: setup ## Two migrations on the local cloud: one completes, one rolls back.
+	@.venv/bin/migrator demo $(ARGS)
+
+up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
+	@.venv/bin/migrator up --state-dir $(STATE_DIR) $(ARGS)
+
+test: setup ## All tests.
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: setup ## Lint, formatting, types, import contracts, generated files.
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+	@$(PYTHON) -m migration.schema --check
+
+bench: setup ## Overhead figures, each with its baseline, into bench/results.json.
+	@$(PYTHON) -m bench $(ARGS)
+
+clean: ## Remove what was made inside the checkout; the cache outside it stays.
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
