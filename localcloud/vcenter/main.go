@@ -1,8 +1,9 @@
 // A vCenter with the machines that it is told: govmomi's simulator, which speaks vCenter's SOAP API.
 //
-// It reads one JSON document (see Inventory) from standard input and writes JSON lines to standard output:
-// one for every change of a machine's name, power or network, one for every snapshot, and, when it is ready,
-// {"url": ...}. It ends when standard input does, or when its parent is gone.
+// It reads one JSON document (see Inventory) from standard input and writes JSON lines to standard output: one for
+// every change of a machine's name, power or network (State), every snapshot taken (Snapshot) and every task ended
+// (Task), in the order of their effects, and {"url": ...} when it is ready. It ends when standard input does, or when
+// its parent is gone.
 package main
 
 import (
@@ -45,18 +46,24 @@ type Machine struct {
 
 // State is one line about a machine. A card of a machine that is off counts as connected when it will be at power-on.
 type State struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Powered   bool      `json:"powered"`
-	Connected bool      `json:"connected"`
-	Removed   bool      `json:"removed,omitempty"`
-	At        time.Time `json:"at"`
+	ID        string  `json:"id"`
+	Name      string  `json:"name"`
+	Powered   bool    `json:"powered"`
+	Connected bool    `json:"connected"`
+	Removed   bool    `json:"removed,omitempty"`
+	At        float64 `json:"at"` // unix time in seconds
 }
 
 // Snapshot is one line about a snapshot that was taken: its id, and the id of its machine.
 type Snapshot struct {
 	Snapshot string `json:"snapshot"`
 	VM       string `json:"vm"`
+}
+
+// Task is one line about a task that ended, well or not.
+type Task struct {
+	Task      string `json:"task"`
+	Succeeded bool   `json:"succeeded"`
 }
 
 type guestSystem struct{ id, family, fullName string }
@@ -259,6 +266,10 @@ func (w *watcher) PutObject(_ *simulator.Context, object mo.Reference) {
 
 // UpdateObject sees a changed object; the simulator holds the object's lock meanwhile.
 func (w *watcher) UpdateObject(ctx *simulator.Context, object mo.Reference, changes []types.PropertyChange) {
+	if task, ok := object.(*mo.Task); ok {
+		w.tellTask(task, changes)
+		return
+	}
 	vm, ok := object.(*mo.VirtualMachine)
 	if !ok || vm.Config == nil || vm.Guest == nil {
 		return
@@ -285,7 +296,7 @@ func (w *watcher) RemoveObject(_ *simulator.Context, reference types.ManagedObje
 	defer w.mutex.Unlock()
 	if last, ok := w.said[reference]; ok {
 		delete(w.said, reference)
-		_ = w.lines.Encode(State{ID: last.ID, Name: last.Name, Removed: true, At: time.Now().UTC()})
+		_ = w.lines.Encode(State{ID: last.ID, Name: last.Name, Removed: true, At: unixTime()})
 	}
 }
 
@@ -300,8 +311,24 @@ func (w *watcher) tell(vm *mo.VirtualMachine) {
 		return
 	}
 	w.said[vm.Self] = state
-	state.At = time.Now().UTC()
+	state.At = unixTime()
 	_ = w.lines.Encode(state)
+}
+
+func unixTime() float64 {
+	return float64(time.Now().UnixMicro()) / 1e6
+}
+
+func (w *watcher) tellTask(task *mo.Task, changes []types.PropertyChange) {
+	for _, change := range changes {
+		if change.Name != "info.state" {
+			continue
+		}
+		switch task.Info.State {
+		case types.TaskInfoStateSuccess, types.TaskInfoStateError:
+			w.write(Task{Task: task.Self.Value, Succeeded: task.Info.State == types.TaskInfoStateSuccess})
+		}
+	}
 }
 
 func (w *watcher) write(line any) {
