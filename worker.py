@@ -1,1 +1,144 @@
-"""The composition root: settings -> adapters -> activities -> Worker."""
+"""The composition root: settings -> adapters -> activities -> Worker. The only file that knows both sides."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import cache
+from typing import Any, TypeVar
+
+import structlog
+from adapters.dynamodb import DynamoMigrations
+from adapters.ec2 import ec2
+from adapters.secrets import Secrets
+from adapters.ssm import ssm
+from temporalio.client import Client
+from temporalio.worker import Worker, WorkerDeploymentConfig, WorkerDeploymentVersion
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.callbacks import Callbacks
+from activities.cmdb import Inventory
+from activities.dns import DomainNameSystem
+from activities.health import ApplicationHealth
+from activities.mgn import ApplicationMigration
+from activities.prerequisites import PrerequisiteChecks
+from activities.source import Sources
+from activities.state import MigrationState
+from activities.target import Targets
+from activities.telemetry import LogContext
+from adapters.aws import AwsSessions
+from adapters.http_health import HttpHealth
+from adapters.mgn import mgn
+from adapters.route53 import Route53
+from adapters.servicenow import ServiceNow
+from adapters.vcenter import VCenter
+from adapters.webhook import StandardWebhooks
+from migration.errors import NotFound
+from migration.ports import DomainNames
+from migration.settings import Connection, Settings
+from migration.telemetry import configure_logging
+from starter.client import connect
+from starter.namespace import ensure_search_attributes
+from workflows.border import OneInput
+from workflows.callbacks import CallbackWorkflow
+from workflows.migration import MigrationWorkflow
+
+VERSION = "0.1.0"
+GRACE = timedelta(seconds=30)
+MOST_WORKFLOWS_CACHED = 2000
+
+logger = structlog.get_logger("worker")
+Adapter = TypeVar("Adapter")
+
+
+def activities(settings: Settings) -> list[Callable[..., Any]]:
+    """Every activity of the product, over the real systems that the settings name."""
+    sessions = AwsSessions(settings.state_region)
+    hypervisors = _by_name("vCenter", settings.vcenters, VCenter)
+    databases = _by_name("ServiceNow", settings.servicenows, ServiceNow)
+    route53 = Route53(sessions.route53, dns_servers=settings.dns_servers)
+    replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
+    webhook = StandardWebhooks(allow_loopback_http=settings.allow_loopback_callbacks)
+    bound, poll = settings.act_bound, settings.poll
+
+    def names(provider: str) -> DomainNames:
+        if provider != "route53":
+            raise NotFound(f"there is no DNS provider {provider}")
+        return route53
+
+    classes: list[Any] = [
+        PrerequisiteChecks(hypervisors, commands, replication, clouds, names, databases, webhook),
+        Sources(hypervisors, commands, bound, poll.source),
+        ApplicationMigration(replication, bound, poll.replication, poll.job),
+        Targets(clouds, replication, bound, poll.job),
+        ApplicationHealth(HttpHealth(), poll.health, poll.soak),
+        DomainNameSystem(names, bound, poll.dns),
+        Inventory(databases, bound),
+        MigrationState(DynamoMigrations(sessions, settings.state_table)),
+        Callbacks(webhook, Secrets(sessions), settings.callback_secret),
+    ]
+    return [method for instance in classes for method in _activity_methods(instance)]
+
+
+def _by_name(kind: str, connections: Mapping[str, Connection], make: Callable[[Connection], Adapter]) -> Any:
+    """A factory of adapters by connection name; no name means the only one there is."""
+
+    @cache
+    def adapter(name: str) -> Adapter:
+        if not name and len(connections) == 1:
+            return adapter(next(iter(connections)))
+        if name not in connections:
+            known = ", ".join(sorted(connections)) or "none"
+            raise NotFound(f"the settings have no {kind} connection {name!r}; they have {known}")
+        return make(connections[name])
+
+    return adapter
+
+
+def _activity_methods(instance: Any) -> list[Callable[..., Any]]:
+    methods = (getattr(instance, name) for name in dir(type(instance)))
+    return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
+
+
+def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecutor) -> Worker:
+    """The worker of the product's one task queue."""
+    return Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=[MigrationWorkflow, CallbackWorkflow],
+        activities=activities(settings),
+        activity_executor=executor,
+        max_concurrent_activities=settings.activity_threads,
+        max_cached_workflows=MOST_WORKFLOWS_CACHED,
+        graceful_shutdown_timeout=GRACE,
+        interceptors=[LogContext(), OneInput()],
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules("migration", "activities", "structlog")
+        ),
+        deployment_config=WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(deployment_name="migrator", build_id=VERSION), use_worker_versioning=False
+        ),
+    )
+
+
+async def main() -> None:
+    """Run one worker until SIGINT or SIGTERM."""
+    settings = Settings()
+    configure_logging(settings.log_level)
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    client = await connect()
+    await ensure_search_attributes(client)
+    async with AsyncExitStack() as stack:
+        executor = stack.enter_context(ThreadPoolExecutor(settings.activity_threads, thread_name_prefix="activity"))
+        await stack.enter_async_context(build_worker(client, settings, executor))
+        logger.info("worker started", task_queue=settings.task_queue)
+        await stop.wait()
+        logger.info("worker stops")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -57,7 +57,7 @@ def run_until_stopped(
     with cloud, ExitStack() as programs:
         children = [programs.enter_context(Program(name, cloud)) for name in (_PROGRAMS if workers else ())]
         if children:
-            _wait_for_pollers(cloud.local["temporal"], children)
+            wait_for_pollers(cloud.local["temporal"], children)
         _show(cloud, say)
         say("ready")
         while True:
@@ -111,7 +111,7 @@ class Program:
         self._process = spawn(_PROGRAMS[self.name], self._cloud.environment(), self.log, cwd=_CHECKOUT)
 
 
-def _wait_for_pollers(address: str, children: list[Program]) -> None:
+def wait_for_pollers(address: str, children: list[Program]) -> None:
     deadline = time.monotonic() + _POLLS_WITHIN
     while not _is_polled(address):
         for child in children:

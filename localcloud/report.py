@@ -1,0 +1,179 @@
+"""What the systems say of a migration when it is over: every line is read from them, none from our own state."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import boto3
+import dns.message
+import dns.query
+import httpx
+
+from adapters.vcenter import VCenter
+from localcloud.aws.seed import ACCESS_KEY, SECRET_KEY
+from localcloud.documents import SERVICENOW, VCENTER
+from migration.marks import MIGRATION_TAG
+from migration.ports import PowerState
+from migration.settings import Connection
+
+Ending = Literal["target", "source"]
+"""Which side serves in the end."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One fact: what it is about, what a system said, and whether it is as it should be."""
+
+    subject: str
+    said: str
+    right: bool
+
+
+class Systems:
+    """The systems of one local cloud, read with their own clients."""
+
+    def __init__(self, local: Mapping[str, Any]) -> None:
+        """`local` is the content of local.json."""
+        self.local = local
+        self._session = boto3.Session(
+            aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=local["region"]
+        )
+
+    def aws(self, service: str) -> Any:
+        """A boto3 client."""
+        return self._session.client(service, endpoint_url=self.local["aws"])  # type: ignore[call-overload]  # any service
+
+    def vms(self, application: str) -> list[Mapping[str, Any]]:
+        """The application's source machines."""
+        return [vm for vm in self.local["vms"] if vm["application"] == application]
+
+    def dns_answer(self, application: str) -> list[str]:
+        """What the DNS server answers for the application's name."""
+        host, port = self.local["dns"].rsplit(":", 1)
+        question = dns.message.make_query(self.local["dns_names"][application], "A")
+        reply = dns.query.udp(question, host, port=int(port), timeout=5)
+        return sorted(str(item) for answer in reply.answer for item in answer)
+
+    def application(self, application: str) -> Any:
+        """The applications' own account: writes, who served when."""
+        return httpx.get(self.local["applications"], trust_env=False).json()[application]
+
+    def instances(self, migration_id: str) -> list[dict[str, Any]]:
+        """The EC2 instances with the migration's tag, in whatever state."""
+        found = self.aws("ec2").describe_instances(Filters=[{"Name": f"tag:{MIGRATION_TAG}", "Values": [migration_id]}])
+        return [instance for reservation in found["Reservations"] for instance in reservation["Instances"]]
+
+    def records(self, migration_id: str) -> list[dict[str, Any]]:
+        """The MGN records with the migration's tag, archived ones included."""
+        items = self.aws("mgn").describe_source_servers(filters={})["items"]
+        return [item for item in items if item["tags"].get(MIGRATION_TAG) == migration_id]
+
+    def hypervisor(self) -> VCenter:
+        """The vCenter."""
+        login = self.local["credentials"]["vcenter"]
+        return VCenter(Connection(url=self.local["vcenter"], **login))
+
+    def item(self, item_id: str) -> dict[str, str]:
+        """A CMDB item."""
+        login = self.local["credentials"]["servicenow"]
+        url = f"{self.local['servicenow']}/api/now/table/cmdb_ci_server/{item_id}"
+        reply = httpx.get(url, auth=(login["username"], login["password"]), trust_env=False)
+        fields: dict[str, str] = reply.json()["result"]
+        return fields
+
+    def deliveries(self, migration_id: str) -> list[dict[str, Any]]:
+        """The callbacks that arrived."""
+        reply = httpx.get(f"{self.local['receiver']}/deliveries", params={"migrationId": migration_id}, trust_env=False)
+        listed: list[dict[str, Any]] = reply.json()
+        return listed
+
+    def ledger(self, service: str) -> list[dict[str, Any]]:
+        """The calls that a service accepted."""
+        reply = httpx.get(self.local["ledger"], params={"service": service}, trust_env=False)
+        return [json.loads(line) for line in reply.text.splitlines()]
+
+
+def report(systems: Systems, application: str, migration_id: str, ending: Ending) -> list[Line]:
+    """Read everything back, and judge it by the side that should serve."""
+    return [
+        *_traffic(systems, application, migration_id, ending),
+        *_target(systems, migration_id, ending),
+        *_source(systems, application, ending),
+        *_books(systems, application, migration_id, ending),
+    ]
+
+
+def _traffic(systems: Systems, application: str, migration_id: str, ending: Ending) -> Iterator[Line]:
+    answer = systems.dns_answer(application)
+    addresses = {
+        "source": sorted(vm["address"] for vm in systems.vms(application)),
+        "target": sorted(_running(systems.instances(migration_id))),
+    }
+    yield Line("DNS answers", f"{', '.join(answer)} (the {ending})", answer == addresses[ending])
+    told = systems.application(application)
+    served = [server["servedBy"] for server in told["servers"]]
+    yield Line("serving now", ", ".join(map(str, served)), set(served) == {ending})
+    lost = sum(server["lostWrites"] for server in told["servers"])
+    writes = sum(side["writes"] for server in told["servers"] for side in server["sides"] if side["side"] == ending)
+    yield Line("write counter", f"{writes} writes, {lost} lost", lost == 0 and writes > 0)
+    overlaps = told["overlaps"]
+    yield Line("two sides at once", f"{len(overlaps)} times, down for {told['downtimeSeconds']:.1f} s", not overlaps)
+
+
+def _running(instances: list[dict[str, Any]]) -> list[str]:
+    return [i["PrivateIpAddress"] for i in instances if i["State"]["Name"] == "running"]
+
+
+def _target(systems: Systems, migration_id: str, ending: Ending) -> Iterator[Line]:
+    instances, records = systems.instances(migration_id), systems.records(migration_id)
+    states = Counter(instance["State"]["Name"] for instance in instances)
+    expected = len(records) if ending == "target" else 0
+    said = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
+    yield Line("EC2 instances", said, states["running"] == expected and not states["stopped"])
+    lifecycles = Counter(
+        f"{record['lifeCycle']['state']}{' (archived)' if record['isArchived'] else ''}" for record in records
+    )
+    wanted = "CUTOVER (archived)" if ending == "target" else "DISCONNECTED (archived)"
+    yield Line("MGN lifecycle", ", ".join(lifecycles), set(lifecycles) == {wanted})
+
+
+def _source(systems: Systems, application: str, ending: Ending) -> Iterator[Line]:
+    hypervisor = systems.hypervisor()
+    machines = [hypervisor.find(vm["name"]) for vm in systems.vms(application)]
+    power = {machine.power for machine in machines}
+    plugged = {nic.connected for machine in machines for nic in machine.nics}
+    snapshots = sum(len(machine.snapshots) for machine in machines)
+    wanted = PowerState.OFF if ending == "target" else PowerState.ON
+    said = f"{', '.join(power)}, network {'connected' if plugged == {True} else 'disconnected'}, {snapshots} snapshots"
+    yield Line("source in vCenter", said, power == {wanted} and plugged == {ending == "source"} and not snapshots)
+
+
+def _books(systems: Systems, application: str, migration_id: str, ending: Ending) -> Iterator[Line]:
+    running = _running(systems.instances(migration_id))
+    for vm in systems.vms(application):
+        item = systems.item(vm["cmdb_id"])
+        right = item["ip_address"] in running if ending == "target" else item["ip_address"] == vm["address"]
+        yield Line("CMDB item", f"{vm['name']} at {item['ip_address']}, mark {item['correlation_id'] or 'none'}", right)
+    yield _callbacks(systems, migration_id, ending)
+    yield _ledger(systems, migration_id, ending)
+
+
+def _callbacks(systems: Systems, migration_id: str, ending: Ending) -> Line:
+    deliveries = systems.deliveries(migration_id)
+    verified = sum(delivery["verified"] for delivery in deliveries)
+    last = deliveries[-1]["type"] if deliveries else "none"
+    wanted = "MigrationSucceeded" if ending == "target" else "MigrationRolledBack"
+    right = bool(deliveries) and verified == len(deliveries) and last == wanted
+    return Line("callbacks", f"{len(deliveries)} received, {verified} signatures verified, last {last}", right)
+
+
+def _ledger(systems: Systems, migration_id: str, ending: Ending) -> Line:
+    ids = {record["sourceServerID"] for record in systems.records(migration_id)}
+    calls = Counter(e["operation"] for e in systems.ledger("mgn") if ids & set(e["targets"]))
+    wanted = {"StartTest": 1, "StartCutover": 1, "FinalizeCutover": 1 if ending == "target" else 0}
+    counted = {name: calls[name] for name in wanted}
+    per_server = {**wanted, "FinalizeCutover": wanted["FinalizeCutover"] * len(ids)}
+    said = ", ".join(f"{name} {count}" for name, count in counted.items())
+    return Line("ledger", f"{said}; CMDB system {SERVICENOW}, hypervisor {VCENTER}", counted == per_server)

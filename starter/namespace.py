@@ -1,0 +1,47 @@
+"""What a Temporal namespace must know before a worker may start: the search attributes."""
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from migration.errors import PrerequisiteError
+
+SEARCH_ATTRIBUTES = {
+    "MigrationPhase": "Keyword",
+    "WaveId": "Keyword",
+    "AppName": "Keyword",
+    "TargetAccount": "Keyword",
+    "TargetRegion": "Keyword",
+    "AwaitingDecision": "Bool",
+}
+_TYPES = {
+    "Keyword": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    "Bool": IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
+}
+
+
+async def ensure_search_attributes(client: Client) -> None:
+    """Register what is missing: a workflow that sets an unknown attribute would stand still for ever.
+
+    Raises:
+        PrerequisiteError: The server does not let us; the error names the command for somebody who may.
+    """
+    try:
+        known = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace)
+        )
+        missing = {name: kind for name, kind in SEARCH_ATTRIBUTES.items() if name not in known.custom_attributes}
+        if missing:
+            await client.operator_service.add_search_attributes(
+                AddSearchAttributesRequest(
+                    namespace=client.namespace, search_attributes={name: _TYPES[kind] for name, kind in missing.items()}
+                )
+            )
+    except RPCError as error:
+        command = "temporal operator search-attribute create " + " ".join(
+            f"--name {name} --type {kind}" for name, kind in SEARCH_ATTRIBUTES.items()
+        )
+        raise PrerequisiteError(
+            f"the search attributes could not be registered: {error.message}", action=f"run: {command}"
+        ) from error
