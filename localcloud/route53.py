@@ -34,11 +34,10 @@ def route53_lookup(account_id: str) -> Callable[[str, str], Answer | None]:
 
     Of several zones the one with the longest name answers, and of two with one name the private one, as inside a VPC.
     """
-    backend = route53_backends[account_id]["aws"]
 
     def lookup(name: str, rdtype: str) -> Answer | None:
         with _LOCK:
-            zone = _zone_of(list(backend.zones.values()), name)
+            zone = _zone_of(list(route53_backends[account_id]["aws"].zones.values()), name)
             return _answer(zone, name, rdtype) if zone else None
 
     return lookup

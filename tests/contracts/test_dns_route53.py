@@ -20,7 +20,7 @@ from migration.ports import RecordKey, RecordSet
 if TYPE_CHECKING:
     from mypy_boto3_route53 import Route53Client
 
-ACCOUNT = "123456789012"
+ACCOUNT = "210987654321"  # not the one that a local cloud in the same process would use
 ZONE = "example.internal"
 MARK = "mig-billing-1/1/switch/1"
 OLD = RecordSet(ttl=60, values=("127.1.100.11",))
@@ -42,9 +42,14 @@ def client() -> Iterator["Route53Client"]:
         aws_secret_access_key="testing",
         config=Config(retries={"total_max_attempts": 1}),
     )
+    client.meta.events.register("before-call.route53.*", as_account)
     yield client
     client.close()
     server.stop()
+
+
+def as_account(params: dict[str, Any], **_: object) -> None:
+    params["headers"]["x-moto-account-id"] = ACCOUNT
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,278 @@
+"""Signed callbacks: the adapter against the receiver, and against receivers that misbehave."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import pytest
+import standardwebhooks
+
+from adapters import webhook
+from adapters.webhook import StandardWebhooks
+from localcloud.faults import FaultPlan, Rule
+from localcloud.http_server import HttpServer, Reply, Request
+from localcloud.ledger import Ledger
+from localcloud.receiver import CallbackReceiver
+from migration.ports import Delivery
+
+SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+OTHER_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+MIGRATION = "mig-billing-1"
+BODY = json.dumps({"type": "MigrationStatusChanged", "data": {"migrationId": MIGRATION, "message": "zażółć"}})
+ADAPTER = StandardWebhooks(allow_loopback_http=True)
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def faults() -> FaultPlan:
+    return FaultPlan()
+
+
+@pytest.fixture
+def receiver(ledger: Ledger, faults: FaultPlan) -> Iterator[CallbackReceiver]:
+    receiver = CallbackReceiver(ledger, faults, secret=SECRET)
+    receiver.start()
+    yield receiver
+    receiver.stop()
+
+
+def deliver(url: str, message_id: str = f"{MIGRATION}:1:1", secret: str = SECRET, body: str = BODY) -> Delivery:
+    return ADAPTER.deliver(url, message_id=message_id, body=body, secret=secret)
+
+
+@contextmanager
+def answering(answer: Callable[[Request], Reply]) -> Iterator[str]:
+    server = HttpServer(answer, name="other", host="127.0.0.1", port=0)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def shown(receiver: CallbackReceiver, migration_id: str = MIGRATION) -> dict[str, Any]:
+    response = httpx.get(f"{receiver.url}/deliveries", params={"migrationId": migration_id}, trust_env=False)
+    document: dict[str, Any] = response.json()
+    return document
+
+
+# --- delivered ---------------------------------------------------------------------------------------------------
+
+
+def test_a_signed_message_is_delivered_and_verified(receiver: CallbackReceiver, ledger: Ledger) -> None:
+    assert deliver(f"{receiver.url}/migrations") == Delivery(outcome="delivered", status=204)
+    (delivered,) = receiver.deliveries()
+    assert delivered.verified
+    assert (delivered.path, delivered.webhook_id, delivered.migration_id) == (
+        "/migrations",
+        f"{MIGRATION}:1:1",
+        MIGRATION,
+    )
+    assert (delivered.type, delivered.body) == ("MigrationStatusChanged", BODY)
+    assert delivered.headers["content-type"] == "application/json"
+    (entry,) = ledger.entries(service="callback", operation="deliver", target=MIGRATION)
+    assert entry.detail["webhook-id"] == f"{MIGRATION}:1:1"
+
+
+def test_a_wrong_secret_is_not_taken_and_the_receiver_says_why(receiver: CallbackReceiver, ledger: Ledger) -> None:
+    delivery = deliver(receiver.url, secret=OTHER_SECRET)
+    assert (delivery.outcome, delivery.status) == ("retry", 401)
+    assert delivery.error == 'HTTP 401: {"error": "No matching signature found"}'
+    document = shown(receiver)
+    assert (document["accepted"], document["unverified"]) == (0, 1)
+    assert document["deliveries"][0]["reason"] == "No matching signature found"
+    assert ledger.entries() == []
+
+
+def test_a_repeat_of_the_same_id_is_counted(receiver: CallbackReceiver) -> None:
+    for message_id in ("a:1:1", "a:1:2", "a:1:2"):
+        deliver(receiver.url, message_id=message_id)
+    document = shown(receiver)
+    assert (document["accepted"], document["duplicates"]) == (3, 1)
+    assert [each["duplicate"] for each in document["deliveries"]] == [False, False, True]
+    assert [each["seq"] for each in document["deliveries"]] == [1, 2, 3]
+
+
+def test_deliveries_are_shown_for_one_migration(receiver: CallbackReceiver) -> None:
+    deliver(receiver.url)
+    assert shown(receiver, "mig-other-1")["deliveries"] == []
+    assert len(shown(receiver)["deliveries"]) == 1
+    assert httpx.get(f"{receiver.url}/deliveries?migration=x", trust_env=False).status_code == 400
+
+
+# --- planned faults ----------------------------------------------------------------------------------------------
+
+
+def test_a_busy_receiver_says_how_long_to_wait(receiver: CallbackReceiver, faults: FaultPlan, ledger: Ledger) -> None:
+    faults.add(Rule("callback", "deliver", "refuse", target=MIGRATION, times=1, status=429))
+    delivery = deliver(receiver.url)
+    assert (delivery.outcome, delivery.status, delivery.retry_after) == ("retry", 429, timedelta(seconds=1))
+    assert deliver(receiver.url).outcome == "delivered"
+    assert len(ledger.entries()) == 1
+    assert [each.status for each in receiver.deliveries()] == [429, 204]
+
+
+def test_gone_is_for_good(receiver: CallbackReceiver, faults: FaultPlan) -> None:
+    faults.add(Rule("callback", "deliver", "refuse", status=410, message="moved away"))
+    delivery = deliver(receiver.url)
+    assert (delivery.outcome, delivery.status) == ("gone", 410)
+    assert "moved away" in str(delivery.error)
+
+
+def test_a_failing_receiver_is_tried_again(receiver: CallbackReceiver, faults: FaultPlan) -> None:
+    faults.add(Rule("callback", "deliver", "refuse", times=1, status=500))
+    delivery = deliver(receiver.url)
+    assert (delivery.outcome, delivery.status, delivery.retry_after) == ("retry", 500, None)
+
+
+def test_a_lost_reply_is_tried_again_and_seen_as_a_repeat(receiver: CallbackReceiver, faults: FaultPlan) -> None:
+    faults.add(Rule("callback", "deliver", "replyLost", times=1))
+    delivery = deliver(receiver.url)
+    assert (delivery.outcome, delivery.status) == ("retry", None)
+    assert delivery.error == "the connection was closed without a whole answer"
+    assert deliver(receiver.url).outcome == "delivered"
+    assert [each.duplicate for each in receiver.deliveries()] == [False, True]
+
+
+# --- the other side misbehaves -------------------------------------------------------------------------------------
+
+
+def test_a_redirect_is_not_followed(receiver: CallbackReceiver) -> None:
+    with answering(lambda _: Reply(307, b"", {"Location": receiver.url})) as url:
+        delivery = deliver(url)
+    assert (delivery.outcome, delivery.status) == ("retry", 307)
+    assert receiver.deliveries() == []
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [
+        ("120", 120, 120),
+        ("0", 0, 0),
+        (format_datetime(datetime.now(UTC) + timedelta(minutes=5)), 200, 300),
+        (format_datetime(datetime.now(UTC) - timedelta(minutes=5)), 0, 0),
+        ("99999999999999999999", 86400, 86400),
+    ],
+)
+def test_the_wait_that_is_asked_for_is_a_number_or_a_date(header: str, least: int, most: int) -> None:
+    with answering(lambda _: Reply(503, b"", {"Retry-After": header})) as url:
+        wait = deliver(url).retry_after
+    assert wait is not None
+    assert least <= wait.total_seconds() <= most
+
+
+def test_a_wait_that_nobody_can_read_is_none() -> None:
+    with answering(lambda _: Reply(503, b"", {"Retry-After": "soon"})) as url:
+        assert deliver(url).retry_after is None
+
+
+def test_a_receiver_that_stays_silent_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "_WITHIN", timedelta(seconds=0.5))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # The kernel completes the connection and takes the request; nobody ever answers.
+        began = time.monotonic()
+        delivery = deliver(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    assert (delivery.outcome, delivery.error) == ("retry", "no answer within 0.5 s")
+    assert time.monotonic() - began < 3
+
+
+def test_a_huge_answer_is_not_read_to_its_end() -> None:
+    with answering(lambda _: Reply(500, b"x" * (1 << 20))) as url:
+        delivery = deliver(url)
+    assert delivery.error == "HTTP 500: " + "x" * 200
+
+
+def test_nobody_there_is_tried_again() -> None:
+    delivery = deliver("http://127.0.0.1:9/")
+    assert (delivery.outcome, delivery.error) == ("retry", "connection refused")
+
+
+# --- what is never sent --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://hooks.example.com/x", "callbacks go over https"),
+        ("ftp://127.0.0.1/x", "callbacks go over https"),
+        ("https://user:secret@hooks.example.com/x", "user info"),
+        ("https://@hooks.example.com/x", "user info"),
+        ("https:///x", "no host"),
+        ("/x", "no host"),
+        ("https://hooks.example.com:99999/", "not a URL"),
+        ("http://127.0.0.1.example.com/", "callbacks go over https"),
+        ("http://[::2]/", "callbacks go over https"),
+    ],
+)
+def test_a_url_that_must_not_be_called_is_refused_before_anything_is_sent(url: str, words: str) -> None:
+    assert words in str(ADAPTER.refused_because(url))
+    delivery = deliver(url)
+    assert delivery.outcome == "failed"
+    assert words in str(delivery.error)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://127.16.0.1/", "http://localhost/", "http://[::1]:1/"])
+def test_plain_http_is_for_loopback_and_only_where_it_is_allowed(url: str) -> None:
+    assert ADAPTER.refused_because(url) is None
+    assert "callbacks go over https" in str(StandardWebhooks().refused_because(url))
+    assert StandardWebhooks().refused_because("https://hooks.example.com/migrations") is None
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_not base64!", "whsec_ż"])
+def test_an_unusable_secret_is_said_and_not_shown(receiver: CallbackReceiver, secret: str) -> None:
+    delivery = deliver(receiver.url, secret=secret)
+    assert (delivery.outcome, delivery.error) == (
+        "failed",
+        "the callback secret is not whsec_ followed by base64",
+    )
+    assert receiver.deliveries() == []
+
+
+# --- the receiver is strict ----------------------------------------------------------------------------------------
+
+
+def signed(message_id: str, at: datetime, body: str) -> dict[str, str]:
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": standardwebhooks.Webhook(SECRET).sign(message_id, at, body),
+    }
+
+
+def test_the_receiver_refuses_what_is_tampered_old_or_unreadable(receiver: CallbackReceiver) -> None:
+    now = datetime.now(UTC)
+    right = signed("a:1:1", now, BODY)
+    cases: list[tuple[dict[str, str], bytes]] = [
+        ({}, BODY.encode()),
+        (right, BODY.replace("Changed", "Chanced").encode()),
+        (right | {"webhook-id": "a:1:2"}, BODY.encode()),
+        (signed("a:1:1", now - timedelta(minutes=6), BODY), BODY.encode()),
+        (right | {"webhook-signature": "nonsense"}, BODY.encode()),
+        (right | {"webhook-signature": "v1,=="}, BODY.encode()),
+        (right, b"\xff\xfe"),
+    ]
+    for headers, body in cases:
+        assert httpx.post(receiver.url, content=body, headers=headers, trust_env=False).status_code == 401
+    assert [each.verified for each in receiver.deliveries()] == [False] * len(cases)
+    assert all(each.reason for each in receiver.deliveries())
+
+
+def test_two_signatures_are_enough_when_one_is_right(receiver: CallbackReceiver) -> None:
+    headers = signed("a:1:1", datetime.now(UTC), BODY)
+    headers["webhook-signature"] = f"v1,AAAA {headers['webhook-signature']}"
+    assert httpx.post(receiver.url, content=BODY, headers=headers, trust_env=False).status_code == 204
+
+
+def test_a_message_without_a_migration_is_kept_all_the_same(receiver: CallbackReceiver) -> None:
+    assert deliver(receiver.url, body="[]").outcome == "delivered"
+    assert [each.migration_id for each in receiver.deliveries()] == [""]
