@@ -1,0 +1,48 @@
+"""Systems Manager in memory, with machines on which the MGN agent can be installed."""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+
+from migration.errors import NotFound
+from migration.ports import CommandResult, ManagedInstance
+from tests.fakes.calls import Faulty
+from tests.fakes.mgn import FakeReplication
+
+_OPTION = re.compile(r"--user-provided-id (\S+)")
+
+
+class FakeCommands(Faulty):
+    """Managed instances by id; an installation that runs on one registers it with MGN."""
+
+    def __init__(self, replication: FakeReplication) -> None:
+        """Start without instances."""
+        super().__init__()
+        self.instances: dict[str, ManagedInstance] = {}
+        self.scripts: list[str] = []
+        self.failing: set[str] = set()
+        self._replication = replication
+
+    def add(self, instance_id: str, name: str, *, online: bool = True) -> None:
+        """Activate a machine."""
+        self.instances[instance_id] = ManagedInstance(id=instance_id, name=name, online=online)
+
+    def find(self, *, instance_id: str | None, name: str) -> ManagedInstance:
+        for one in self.instances.values():
+            if one.id == instance_id or (instance_id is None and one.name == name):
+                return one
+        raise NotFound(f"no managed instance {instance_id or name}")
+
+    def run(self, instance_id: str, lines: Sequence[str], *, os: str, comment: str, within: timedelta) -> CommandResult:
+        script = "\n".join(lines)
+        if instance_id in self.failing:
+            return CommandResult(command_id="c-1", exit_code=0, output="Installation failed.\nError details: no space")
+        with self.effect("run", instance_id, comment):
+            self.scripts.append(script)
+            option = _OPTION.search(script)
+            assert option, script
+            source_server_id = f"s-{len(self.scripts):017}"
+            self._replication.add(
+                source_server_id, "STOPPED", replication_state="STOPPED", lag=None, user_provided_id=option[1]
+            )
+        return CommandResult(command_id="c-1", exit_code=0, output=f"The source server ID: {source_server_id}.")
