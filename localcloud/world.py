@@ -4,7 +4,6 @@ import hashlib
 import socket
 import uuid
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 
 APPLICATION_PORT = 8080
 ACCOUNT_ID = "123456789012"
@@ -66,10 +65,6 @@ class World:
     def subnet_cidr(self, role: str) -> str:
         """The network of the `production`, `test` or `staging` subnet."""
         return f"127.{self.network}.{SUBNETS[role]}.0/24"
-
-    def subnet_network(self, role: str) -> IPv4Network:
-        """The same, to ask whether an address lies in it."""
-        return IPv4Network(self.subnet_cidr(role))
 
 
 def build_world(network: int, *, applications: int = 4, servers: int = 1) -> World:

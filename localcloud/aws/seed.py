@@ -46,33 +46,32 @@ class Seeded:
     role_arn: str
 
 
-def client(service: str, world: World, endpoint: str) -> Any:
-    """A boto3 client of the local AWS."""
-    session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=world.region)
-    return session.client(service, endpoint_url=endpoint, config=_CONFIG)  # type: ignore[call-overload]  # any service
-
-
 def seed(world: World, endpoint: str) -> Seeded:
     """Make everything in an empty AWS."""
-    ec2: EC2Client = client("ec2", world, endpoint)
+    session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=world.region)
+
+    def client(service: str) -> Any:
+        return session.client(service, endpoint_url=endpoint, config=_CONFIG)  # type: ignore[call-overload]  # any
+
+    ec2: EC2Client = client("ec2")
     vpc_id = ec2.create_vpc(CidrBlock=world.cidr)["Vpc"]["VpcId"]
-    sqs: SQSClient = client("sqs", world, endpoint)
+    sqs: SQSClient = client("sqs")
     dead_letters = sqs.create_queue(QueueName=DEAD_LETTER_QUEUE)["QueueUrl"]
-    client("mgn", world, endpoint).initialize_service()
+    client("mgn").initialize_service()
     return Seeded(
         account_id=world.account_id,
         region=world.region,
         vpc_id=vpc_id,
         subnets={role: _subnet(ec2, world, vpc_id, role) for role in SUBNETS},
         security_groups={role: _security_group(ec2, world, vpc_id, role) for role in ("production", "test")},
-        zone_id=_zone(client("route53", world, endpoint), world, vpc_id),
+        zone_id=_zone(client("route53"), world, vpc_id),
         zone_name=world.zone_name,
         request_queue_url=_request_queue(sqs, world),
         dead_letter_queue_url=dead_letters,
-        kms_key_arn=client("kms", world, endpoint).create_key(Description="migrator")["KeyMetadata"]["Arn"],
+        kms_key_arn=client("kms").create_key(Description="migrator")["KeyMetadata"]["Arn"],
         callback_secret_name=CALLBACK_SECRET,
-        callback_secret=_callback_secret(client("secretsmanager", world, endpoint)),
-        role_arn=_role(client("iam", world, endpoint), world),
+        callback_secret=_callback_secret(client("secretsmanager")),
+        role_arn=_role(client("iam"), world),
     )
 
 

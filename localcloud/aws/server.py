@@ -1,6 +1,7 @@
 """The local AWS: moto's server with our MGN backend, Systems Manager for the data centre, ledger and fault plan."""
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -62,17 +63,15 @@ class AwsServer:
         Raises:
             OSError: The port or an application's address is taken.
         """
+        self._server = _listen(self._address, self._middleware)
         _forget_everything()
         mgn.register()
         be_strict_about_change_batches()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        host, port = self._address
-        self._server = make_server(host, port, self._middleware, threaded=True, request_handler=MotoRequestHandler)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="aws", daemon=True).start()
         try:
             self._seeded = seed(self._world, self.url)
-            self._applications = self._open()
-            self._applications.start()
+            self._open().start()
         except BaseException:
             self.stop()
             raise
@@ -114,7 +113,7 @@ class AwsServer:
 
     def _open(self) -> Applications:
         """Join applications, MGN, Systems Manager and ledger, once the seed is in place."""
-        applications = Applications(
+        applications = self._applications = Applications(
             self._world,
             self._ledger,
             self._faults,
@@ -150,6 +149,7 @@ class AwsServer:
             disks=ssm.disks(machine),
             tags=dict(installation.tags),
             no_replication=installation.no_replication,
+            vmware_uuid=machine.uuid,
         )
         self._source_servers[source_server_id] = user_provided_id
         return str(source_server_id)
@@ -168,6 +168,13 @@ _OPERATING_SYSTEMS = {
     "linux": "Ubuntu 22.04.4 LTS",
     "windows": "Microsoft Windows Server 2022 Datacenter",
 }
+
+
+def _listen(address: tuple[str, int], app: Middleware) -> BaseWSGIServer:
+    # werkzeug ends the process when it cannot have a port; with a socket of ours it is an error as any other.
+    with socket.create_server(address) as listening:
+        host, port = listening.getsockname()
+        return make_server(host, port, app, threaded=True, request_handler=MotoRequestHandler, fd=listening.fileno())
 
 
 def _forget_everything() -> None:

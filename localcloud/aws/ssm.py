@@ -99,7 +99,7 @@ The AWS Replication Agent was successfully installed.
 
 def disks(machine: SourceMachine) -> list[tuple[str, int]]:
     """The disks that the agent finds: device and bytes."""
-    return [("c:0" if machine.os == "windows" else "/dev/sda", 16 * 2**30)]
+    return [("c:0" if machine.os == "windows" else "/dev/sda", 8 * 2**30)]
 
 
 def install(fleet: Fleet) -> None:

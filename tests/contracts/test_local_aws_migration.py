@@ -16,6 +16,7 @@ from localcloud.ledger import Ledger
 from localcloud.world import World, build_world, reserve_network
 
 SERVER = "billing-web-01"
+SESSION = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-central-1")
 NAME = "billing.example.internal"
 
 
@@ -33,11 +34,8 @@ class Move:
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            session = boto3.Session(
-                aws_access_key_id="test", aws_secret_access_key="test", region_name=self.world.region
-            )
             config = Config(retries={"total_max_attempts": 1})
-            client = session.client(service, endpoint_url=self.aws.url, config=config)  # type: ignore[call-overload]
+            client = SESSION.client(service, endpoint_url=self.aws.url, config=config)  # type: ignore[call-overload]
             self._clients[service] = client
         return self._clients[service]
 
@@ -154,7 +152,8 @@ def test_a_machine_moves_and_no_write_is_lost_and_never_do_two_sides_serve(move:
     assert launches == [("launched", tested), ("terminated", tested), ("launched", launched)]
     operations = [entry.operation for entry in move.ledger.entries(service="mgn", target=SERVER)]
     assert operations == ["StartTest", "ChangeServerLifeCycleState", "StartCutover", "FinalizeCutover"]
-    assert move.ledger.entries(service="mgn", operation="StartCutover")[0].targets[1].startswith("mgnjob-")
+    [started] = move.ledger.entries(service="mgn", operation="StartCutover", target=move.source_server_id)
+    assert any(target.startswith("mgnjob-") for target in started.targets)
 
 
 def test_stopping_the_instance_in_ec2_ends_its_service_at_once(move: Move) -> None:
@@ -201,3 +200,9 @@ def test_every_start_is_a_new_aws(move: Move) -> None:
     finally:
         again.stop()
         holder.close()
+
+
+def test_a_port_in_use_is_an_error_and_leaves_nothing_running(move: Move) -> None:
+    port = int(move.aws.url.rpartition(":")[2])
+    with pytest.raises(OSError, match="in use"):
+        AwsServer(move.world, Ledger(), FaultPlan(), port=port).start()
