@@ -39,6 +39,15 @@ def _build(home: Path, say: Say) -> None:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=f"{home.name}-") as scratch:
         finished = Path(scratch) / "finished"
         finished.mkdir()
-        command: list[str | Path] = [go, "build", "-trimpath", "-ldflags=-s -w", "-o", finished / "vcenter", "."]
+        command: list[str | Path] = [
+            go,
+            "build",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags=-s -w",
+            "-o",
+            finished / "vcenter",
+            ".",
+        ]
         run_with_progress(command, go_environment(), say, cwd=_SOURCE, what="building the vCenter simulator")
         finished.rename(home)

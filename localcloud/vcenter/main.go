@@ -32,6 +32,8 @@ type Inventory struct {
 	Username string    `json:"username"`
 	Password string    `json:"password"`
 	Machines []Machine `json:"machines"`
+	// TaskMilliseconds is how long every task takes, once all machines are there.
+	TaskMilliseconds int `json:"taskMilliseconds"`
 }
 
 // Machine is one virtual machine: powered on, tools running, with one connected network card.
@@ -103,6 +105,11 @@ func run() error {
 	model.Service.Context.Map.AddHandler(watcher)
 	if err := createMachines(model.Service, inventory.Machines); err != nil {
 		return err
+	}
+	if inventory.TaskMilliseconds > 0 {
+		// Without the hand-off, objects can be read while a task on them runs.
+		delays := map[string]int{"LockHandoff": 0}
+		simulator.TaskDelay = simulator.DelayConfig{Delay: inventory.TaskMilliseconds, MethodDelay: delays}
 	}
 	watcher.write(map[string]string{"url": (&url.URL{Scheme: "http", Host: server.URL.Host, Path: server.URL.Path}).String()})
 	waitForTheEnd(decoder.Buffered(), stdin)

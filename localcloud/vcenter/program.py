@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,17 @@ class Program:
     It ends with this process, however that ends: the pipe to its standard input closes then.
     """
 
-    def __init__(self, machines: Sequence[SourceMachine], on_change: OnChange) -> None:
-        """Keep what it will be told, and whom to tell of changes (from a thread of its own, in their order)."""
+    def __init__(
+        self, machines: Sequence[SourceMachine], on_change: OnChange, *, task_takes: timedelta = timedelta(0)
+    ) -> None:
+        """Keep what it will be told.
+
+        Args:
+            machines: The virtual machines, in the order of their ids.
+            on_change: Told of changes, from a thread of its own, in their order.
+            task_takes: How long every task takes.
+        """
+        self._task_takes = task_takes
         self._machines = machines
         self._on_change = on_change
         self._process: subprocess.Popen[str] | None = None
@@ -120,7 +130,13 @@ class Program:
             }
             for machine in self._machines
         ]
-        inventory = {"listen": "127.0.0.1:0", "username": USERNAME, "password": PASSWORD, "machines": machines}
+        inventory = {
+            "listen": "127.0.0.1:0",
+            "username": USERNAME,
+            "password": PASSWORD,
+            "machines": machines,
+            "taskMilliseconds": self._task_takes // timedelta(milliseconds=1),
+        }
         if self._process and self._process.stdin:
             try:
                 self._process.stdin.write(json.dumps(inventory))
