@@ -1,0 +1,1 @@
+"""What orchestration costs, against a baseline of the same run."""
