@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -14,9 +13,10 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 import dns.resolver
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from migration.errors import Conflict, MigrationError, NotFound, PrerequisiteError, Unavailable
+from adapters.aws import aws_call
+from migration.errors import Conflict, NotFound, PrerequisiteError, Unavailable
 from migration.ports import RecordKey, RecordSet
 
 if TYPE_CHECKING:
@@ -26,14 +26,11 @@ if TYPE_CHECKING:
 
 Clients = Callable[[Literal["route53"], str | None, str | None], "Route53Client"]
 
-_BUSY = {"Throttling", "ThrottlingException", "PriorRequestNotComplete", "ServiceUnavailable", "InternalFailure"}
-_ABSENT = {"NoSuchHostedZone", "NoSuchChange"}
 _COMPARE_FAILED = {"InvalidChangeBatch", "InvalidInput"}
 _LONGEST_COMMENT = 256
 _MOST_OF_ONE_NAME_AND_TYPE = "100"  # a quota of Route 53, so one page holds them all
 _DNS_PORT = 53
 _DNS_TRIES = 2
-_SERVER_ERROR = 500
 
 
 class Route53:
@@ -70,7 +67,7 @@ class Route53:
             NotFound: The zone does not exist.
             Conflict: More than one zone has that name, or the record set is an alias.
         """
-        with _translated(f"reading {key.name} {key.type}"):
+        with aws_call(f"Route 53, reading {key.name} {key.type}"):
             client = self._client("route53", key.role_arn, None)
             found = _find(client, _zone(client, key)["Id"], key)
             return _record_set(key, found) if found else None
@@ -86,7 +83,7 @@ class Route53:
             Conflict: The record set is neither `before` nor `after`, or Route 53 refuses the change.
             Unavailable: Route 53 did not answer, or was not in sync in time.
         """
-        with _translated(f"changing {key.name} {key.type}"):
+        with aws_call(f"Route 53, changing {key.name} {key.type}"):
             client = self._client("route53", key.role_arn, None)
             zone_id = _zone(client, key)["Id"]
             found = _find(client, zone_id, key)
@@ -138,7 +135,7 @@ class Route53:
             time.sleep(self._poll.total_seconds())
 
     def _name_servers(self, key: RecordKey) -> Iterator[str]:
-        with _translated(f"reading the name servers of {key.zone}"):
+        with aws_call(f"Route 53, reading the name servers of {key.zone}"):
             client = self._client("route53", key.role_arn, None)
             zone = _zone(client, key)
             reply = client.get_hosted_zone(Id=zone["Id"])
@@ -274,23 +271,3 @@ def _shown(record_set: RecordSet | None) -> str:
 
 def _said(error: ClientError) -> str:
     return error.response["Error"].get("Message") or error.response["Error"]["Code"]
-
-
-@contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        raise _translation(error, doing) from error
-    except BotoCoreError as error:
-        raise Unavailable(f"Route 53, {doing}: {error}") from error
-
-
-def _translation(error: ClientError, doing: str) -> MigrationError:
-    code = error.response["Error"]["Code"]
-    words = f"Route 53, {doing}: {code}: {_said(error)}"
-    if code in _ABSENT:
-        return NotFound(words)
-    if code in _BUSY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= _SERVER_ERROR:
-        return Unavailable(words)
-    return Conflict(words, action="Check the role's permissions and the request's zone")

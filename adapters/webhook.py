@@ -43,14 +43,15 @@ class StandardWebhooks:
     def deliver(self, url: str, *, message_id: str, body: str, secret: str) -> Delivery:
         """Sign and POST the body once. Never raises for what the other side does.
 
-        The outcome is `delivered`; `gone` (410, by the standard: never again); `retry`, after `retry_after` when the
-        receiver asked for a wait; or `failed`: nothing was sent, because the URL is refused or the secret unusable.
+        The outcome is `delivered`; `gone` (410, by the standard: never again); or `retry`, after `retry_after` when the
+        receiver asked for a wait. A refused URL or an unusable secret is a `retry` too, with nothing sent: a person
+        may put it right.
         """
         if refusal := self.refused_because(url):
-            return Delivery(outcome="failed", error=refusal)
+            return Delivery(outcome="retry", error=refusal)
         key = _key_of(secret)
         if key is None:
-            return Delivery(outcome="failed", error="the callback secret is not whsec_ followed by base64")
+            return Delivery(outcome="retry", error="the callback secret is not whsec_ followed by base64")
         headers = _signed_headers(key, message_id, body)
         call = Call("POST", url, within=_WITHIN, read_bytes=_READ_BYTES, headers=headers, content=body.encode())
         try:

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from adapters.route53 import Route53
 from localcloud.dns import DnsServer
 from localcloud.route53 import be_strict_about_change_batches, route53_lookup
-from migration.errors import Conflict, NotFound, PrerequisiteError, Unavailable
+from migration.errors import Conflict, MigrationExecutionError, NotFound, PrerequisiteError, Unavailable
 from migration.ports import RecordKey, RecordSet
 
 if TYPE_CHECKING:
@@ -364,7 +364,7 @@ def test_a_change_that_does_not_get_in_sync_in_time_is_worth_a_retry(client: "Ro
         ("Throttling", 400, Unavailable),
         ("PriorRequestNotComplete", 400, Unavailable),
         ("InternalError", 500, Unavailable),
-        ("AccessDenied", 403, Conflict),
+        ("AccessDenied", 403, MigrationExecutionError),
         ("NoSuchHostedZone", 404, NotFound),
     ],
 )
