@@ -41,9 +41,9 @@ if (Test-Path $credentials) {{
   }}
 }}
 Set-Location (New-Item -ItemType Directory (Join-Path $env:TEMP ([guid]::NewGuid())))
-$installer = 'AwsReplicationWindowsInstaller.exe'
-Invoke-WebRequest -UseBasicParsing -OutFile $installer {downloads}/windows/AwsReplicationWindowsInstaller.exe
-& ".\$installer" {options}
+$url = '{downloads}/windows/AwsReplicationWindowsInstaller.exe'
+Invoke-WebRequest -UseBasicParsing -Uri $url -OutFile AwsReplicationWindowsInstaller.exe
+.\AwsReplicationWindowsInstaller.exe {options}
 exit $LASTEXITCODE
 """
 
