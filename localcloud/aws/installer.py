@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 _INSTALLERS = re.compile(
     r"(^|[/\\])(aws-replication-installer-init(\.py)?|AwsReplicationWindows(Legacy)?Installer\.exe)$", re.IGNORECASE
 )
+_ASSIGNMENT = re.compile(r"""\s*\$?(?P<name>\w+)\s*=\s*(?P<quote>['"]?)(?P<value>[^'"$]*)(?P=quote)\s*""")
+_VARIABLE = re.compile(r"\$(?P<brace>\{)?(?P<name>\w+)(?(brace)\})")
 _SEPARATORS = ";&|()"
 _OPTIONS = ("--region", "--user-provided-id", "--no-replication", "--no-prompt")
 
@@ -80,9 +82,16 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _commands(lines: Sequence[str], *, windows: bool) -> Iterator[list[str]]:
-    """The simple commands of a script, as words; a line that is no complete command is passed over."""
+    """The simple commands of a script, as words; a line that is no complete command is passed over.
+
+    Variables stand for what a line of their own set them to, and for nothing but themselves otherwise.
+    """
     continuation = "`\n" if windows else "\\\n"
-    for line in "\n".join(lines).replace("\r\n", "\n").replace(continuation, " ").split("\n"):
+    variables: dict[str, str] = {}
+    for written in "\n".join(lines).replace("\r\n", "\n").replace(continuation, " ").split("\n"):
+        if assignment := _ASSIGNMENT.fullmatch(written):
+            variables[assignment["name"]] = assignment["value"]
+        line = _VARIABLE.sub(lambda found: variables.get(found["name"], found[0]), written)
         lexer = shlex.shlex(line, posix=True, punctuation_chars=_SEPARATORS)
         lexer.whitespace_split = True
         lexer.commenters = ""

@@ -1,5 +1,6 @@
 import pytest
 
+from activities.agent import installer_lines
 from localcloud.aws.installer import Installation, InstallerOptionsError, find_installation
 
 LINUX = [
@@ -35,6 +36,20 @@ def test_the_windows_installer_is_read_with_its_backslashes() -> None:
         '& "C:\\tmp\\AwsReplicationWindowsInstaller.exe" --region eu-west-1 --user-provided-id id-2 --no-prompt',
     ]
     assert find_installation(lines, windows=True) == Installation("eu-west-1", "id-2")
+
+
+@pytest.mark.parametrize(
+    ("os", "windows"),
+    [("linux", False), ("windows", True)],
+)
+def test_the_products_own_script_is_understood(os: str, windows: bool) -> None:
+    lines = installer_lines(os, "eu-central-1", "id-3")
+    assert find_installation(lines, windows=windows) == Installation("eu-central-1", "id-3", {}, no_replication=True)
+
+
+def test_a_variable_stands_for_what_it_was_set_to() -> None:
+    lines = ["where='eu-west-1'", "dir=/tmp", '"$dir/aws-replication-installer-init" --region ${where} --no-prompt']
+    assert find_installation(lines) == Installation("eu-west-1")
 
 
 @pytest.mark.parametrize(
