@@ -224,6 +224,7 @@ dns_servers = ["{local["dns"]}"]
 callback_secret = "{local["secrets"]["callback"]["reference"]}"
 allow_loopback_callbacks = true
 callback_backoff = 0.5
+act_bound = 20.0
 
 [poll]
 replication = 1.0
