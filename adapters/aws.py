@@ -143,6 +143,13 @@ class AwsSessions:
         client: Route53Client = self.client(service, role_arn=role_arn, region=region)
         return client
 
+    def close(self) -> None:
+        """Close every connection; the clients are not to be used any more."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
     def _session(self, role_arn: str | None, region: str | None) -> Session:
         if role_arn is None:
             return self._source
