@@ -153,7 +153,9 @@ class VCenter:
             return
 
         def ended() -> bool:
-            (seen,) = self._session.read([_object(task)], {vim.Task: ("info.state", "info.error")}).values()
+            (seen,) = self._session.read(
+                [_object(task)], {vim.Task: ("info.state", "info.error")}, whole=vim.Task
+            ).values()
             if seen["info.state"] == "error":
                 raise seen["info.error"]
             return bool(seen["info.state"] == "success")
@@ -182,16 +184,18 @@ class VCenter:
 
     def _look(self, vm: str) -> "_Found":
         reference = self._reference(vm)
-        seen = self._session.read([_with_tasks(reference)], {vim.VirtualMachine: _FACTS, vim.Task: ("info.state",)})
+        seen = self._session.read(
+            [_with_tasks(reference)], {vim.VirtualMachine: _FACTS, vim.Task: ("info.state",)}, whole=vim.VirtualMachine
+        )
         facts = seen.pop(reference, None)
         if facts is None:
             raise NotFound(f"{vm} has just been removed from vCenter")
-        return _Found(vm, reference, facts, busy=any(task["info.state"] in _UNDER_WAY for task in seen.values()))
+        return _Found(vm, reference, facts, busy=any(task.get("info.state") in _UNDER_WAY for task in seen.values()))
 
     def _reference(self, vm: str) -> Any:
         """Look the name up in the whole inventory, every time: a name may move to another machine."""
         named = self._session.read([self._session.everything()], {vim.VirtualMachine: ("name",)})
-        matches = [reference for reference, facts in named.items() if _as_shown(facts["name"]) == vm]
+        matches = [reference for reference, facts in named.items() if _as_shown(facts.get("name", "")) == vm]
         if not matches:
             raise NotFound(f"vCenter has no machine named {vm}")
         if len(matches) > 1:

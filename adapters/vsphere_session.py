@@ -56,23 +56,47 @@ class Session:
             content, _ = self._open(expired=login)
             return call(content)
 
-    def read(self, objects: Sequence[Any], properties: Mapping[Any, Sequence[str]]) -> dict[Any, dict[str, Any]]:
-        """Read properties of objects: those that are set, by object (PropertyCollector.RetrievePropertiesEx)."""
+    def read(
+        self, objects: Sequence[Any], properties: Mapping[Any, Sequence[str]], *, whole: Any = None
+    ) -> dict[Any, dict[str, Any]]:
+        """Read properties of objects (PropertyCollector.RetrievePropertiesEx).
+
+        Args:
+            objects: Where to begin.
+            properties: Which to read, by type.
+            whole: The type whose objects must show every property; what others hide from us is left out. Else a
+                property that we may not see would look like one that is not set.
+
+        Returns:
+            The properties that are set, by object.
+        """
         wanted = [
             vmodl.query.PropertyCollector.PropertySpec(type=kind, pathSet=list(paths))
             for kind, paths in properties.items()
         ]
         spec = vmodl.query.PropertyCollector.FilterSpec(objectSet=list(objects), propSet=wanted)
         options = vmodl.query.PropertyCollector.RetrieveOptions()
-        page = self._again(lambda content: content.propertyCollector.RetrievePropertiesEx([spec], options))
+        page = self._page(lambda content: content.propertyCollector.RetrievePropertiesEx([spec], options), whole)
         seen: dict[Any, dict[str, Any]] = {}
         while page is not None:
             seen |= {item.obj: {entry.name: entry.val for entry in item.propSet} for item in page.objects}
-            page = self._next_page(page.token) if page.token else None
+            page = self._next_page(page.token, whole) if page.token else None
         return seen
 
-    def _next_page(self, token: str) -> Any:
-        return self.run(lambda content: content.propertyCollector.ContinueRetrievePropertiesEx(token))
+    def _next_page(self, token: str, whole: Any) -> Any:
+        return self._page(lambda content: content.propertyCollector.ContinueRetrievePropertiesEx(token), whole)
+
+    def _page(self, call: Callable[[Any], Any], whole: Any) -> Any:
+        def checked(content: Any) -> Any:
+            page = call(content)
+            for item in page.objects if page else ():
+                for missing in item.missingSet:
+                    # A session that has ended may show here, instead of as a fault of the call.
+                    if isinstance(missing.fault, vim.fault.NotAuthenticated) or (whole and isinstance(item.obj, whole)):
+                        raise missing.fault
+            return page
+
+        return self._again(checked)
 
     def everything(self) -> Any:
         """What to read from to see every machine: the root folder, and the way down from it."""
