@@ -7,7 +7,7 @@ from pathlib import Path
 from localcloud.toolchain import Say, cache_dir, exclusively, go_environment, go_toolchain, run_with_progress
 
 _SOURCE = Path(__file__).parent
-_SOURCE_FILES = ("main.go", "go.mod", "go.sum")
+_SOURCE_FILES = ("main.go", "watcher.go", "go.mod", "go.sum")
 
 
 def vcenter_binary(say: Say = print) -> Path:

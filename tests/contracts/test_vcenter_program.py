@@ -53,17 +53,18 @@ def ended(process: psutil.Process) -> bool:
     return True
 
 
-def test_a_stopped_simulator_leaves_nothing_behind() -> None:
-    before = set(Path("/tmp").glob("govcsim-*"))
+def test_a_stopped_simulator_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = Program(MACHINES, lambda *_: None)
     program.start(vcenter_binary())
     pid = program.pid
+    assert list(tmp_path.glob("govcsim-*"))
 
     program.stop()
     program.stop()
 
     assert not psutil.pid_exists(pid)
-    assert set(Path("/tmp").glob("govcsim-*")) <= before
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_simulator_that_cannot_start_says_why() -> None:
