@@ -1,13 +1,21 @@
 """One look at a health URL, at applications that answer, and at some that do not."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from adapters.exchange import system_trust
 from adapters.http_health import HttpHealth
 from localcloud.http_server import HttpServer, Reply, Request
 
@@ -65,8 +73,10 @@ def test_an_endless_answer_is_bounded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/health"
         listener.settimeout(5)
-        look = _looked_at_while_dripping(listener, url)
-    assert look == "no answer within 0.5 s"
+        began = time.monotonic()
+        error = _looked_at_while_dripping(listener, url)
+    assert error == "no answer within 0.5 s"
+    assert time.monotonic() - began < 3
 
 
 def _looked_at_while_dripping(listener: socket.socket, url: str) -> str | None:
@@ -110,7 +120,50 @@ def test_proxies_of_the_environment_are_not_asked(application: HttpServer, monke
     assert LOOK.look(f"{application.url}/health").status == 200
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_taken(application: HttpServer) -> None:
-    look = LOOK.look(application.url.replace("http:", "https:"))
-    assert look.status is None
-    assert look.error
+def test_a_certificate_counts_only_when_the_system_trusts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = tmp_path / "server.pem"
+    _self_signed(pem)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Healthy)
+    server.daemon_threads = True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    url = f"https://127.0.0.1:{server.server_address[1]}/health"
+    try:
+        look = LOOK.look(url)
+        assert look.status is None
+        assert str(look.error).startswith("certificate not trusted: self")
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        system_trust.cache_clear()
+        assert LOOK.look(url).status == 200
+    finally:
+        system_trust.cache_clear()
+        server.shutdown()
+        server.server_close()
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _self_signed(pem: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "application")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, pkcs8, plain)
+    pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))

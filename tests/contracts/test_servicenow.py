@@ -100,6 +100,12 @@ def test_a_move_is_written_once_and_put_back(cmdb: ServiceNow, ledger: Ledger) -
     assert updates(ledger) == 2
 
 
+def test_what_is_so_already_is_not_even_sent(cmdb: ServiceNow, faults: FaultPlan) -> None:
+    moved = cmdb.update(ITEM, MOVE)
+    faults.add(Rule("servicenow", "update", "refuse"))
+    assert cmdb.update(ITEM, MOVE) == moved
+
+
 def test_only_fields_that_differ_are_written(cmdb: ServiceNow, ledger: Ledger) -> None:
     cmdb.update(ITEM, {"name": MACHINE.name, "comments": "moved"})
     (entry,) = ledger.entries(service="servicenow", operation="update")

@@ -228,7 +228,9 @@ def test_plain_http_is_for_loopback_and_only_where_it_is_allowed(url: str) -> No
     assert StandardWebhooks().refused_because("https://hooks.example.com/migrations") is None
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_not base64!", "whsec_ż"])
+@pytest.mark.parametrize(
+    "secret", ["", "whsec_", "C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_not base64", f"{SECRET}!", "whsec_ż"]
+)
 def test_an_unusable_secret_is_said_and_not_shown(receiver: CallbackReceiver, secret: str) -> None:
     delivery = deliver(receiver.url, secret=secret)
     assert (delivery.outcome, delivery.error) == (
