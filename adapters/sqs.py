@@ -137,12 +137,16 @@ def _message(item: Mapping[str, Any]) -> Message:
 
 
 def _fitting(reasons: Sequence[str], most_bytes: int) -> str:
-    """Write reasons as a JSON array of ASCII, leaving out the last ones, and then cutting the first, until it fits."""
-    for kept in range(len(reasons), 0, -1):
-        left = len(reasons) - kept
-        text = json.dumps([*reasons[:kept], *([f"and {left} more"] if left else [])])
-        if len(text) <= most_bytes:
-            return text
-    first = reasons[0] if reasons else "no reason was given"
+    """Write reasons as a JSON array of ASCII; the last ones are counted, or the first is cut, where they do not fit."""
+    kept: list[str] = []
+    room = most_bytes - len(json.dumps([f"and {len(reasons)} more"]))
+    for reason in reasons:
+        room -= len(json.dumps(reason)) + len(", ")
+        if room < 0:
+            break
+        kept.append(reason)
+    if kept or not reasons:
+        left = len(reasons) - len(kept)
+        return json.dumps([*kept, *([f"and {left} more"] if left else [])])
     # One character takes up to 12 bytes as a JSON escape.
-    return json.dumps([first[: most_bytes // 12 - 1]])
+    return json.dumps([reasons[0][: most_bytes // 12 - 1]])

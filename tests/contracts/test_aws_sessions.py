@@ -1,0 +1,161 @@
+"""Sessions, roles, and the one reading of what AWS refuses."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+
+from adapters.aws import aws_call, translate
+from migration.errors import Conflict, MigrationError, MigrationExecutionError, NotFound, PrerequisiteError, Unavailable
+from migration.ports import Where
+from tests.contracts.aws_cloud import REGION, Cloud, local_aws
+
+OTHER_ACCOUNT = "222233334444"
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with local_aws() as cloud:
+        yield cloud
+
+
+def reply(code: str, status: int, message: str = "as it is", **members: Any) -> ClientError:
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": members.pop("headers", {})}
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata, **members}
+    return ClientError(response, "StartTest")
+
+
+def test_one_client_serves_all_threads(cloud: Cloud) -> None:
+    clients: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: clients.append(cloud.sessions.client("ssm", where=cloud.where)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(client) for client in clients}) == 1
+
+
+def test_a_client_that_acts_once_never_repeats_a_call(cloud: Cloud) -> None:
+    queue = cloud.aws.seeded.request_queue_url
+    before = len(cloud.calls("SendMessage"))
+    cloud.lose_reply("sqs", "SendMessage")
+    with pytest.raises(Unavailable), aws_call("SendMessage"):
+        cloud.sessions.client("sqs", once=True).send_message(QueueUrl=queue, MessageBody="once")
+    assert len(cloud.calls("SendMessage")) == before + 1
+
+
+def test_a_role_is_assumed_in_its_account_and_renewed_before_it_expires(cloud: Cloud) -> None:
+    where = Where(account_id=OTHER_ACCOUNT, region=REGION, role_arn=f"arn:aws:iam::{OTHER_ACCOUNT}:role/migrator")
+    client = cloud.sessions.client("sts", where=where)
+    identity = client.get_caller_identity()
+    assert identity["Account"] == OTHER_ACCOUNT
+    assert identity["Arn"].endswith("assumed-role/migrator/migrator")
+    credentials = client._request_signer._credentials  # where botocore keeps them
+    first = credentials.access_key
+    credentials._expiry_time = credentials._time_fetcher()
+    assert client.get_caller_identity()["Account"] == OTHER_ACCOUNT
+    assert credentials.access_key != first
+
+
+def test_a_role_that_may_not_be_assumed_names_what_is_missing(cloud: Cloud) -> None:
+    message = "User: arn:aws:iam::1:user/u is not authorized to perform: sts:AssumeRole on resource: role"
+    cloud.refuse("sts", "AssumeRole", 403, "AccessDenied", message)
+    arn = "arn:aws:iam::123456789012:role/forbidden"
+    with pytest.raises(MigrationExecutionError, match="missing: sts:AssumeRole") as refused, aws_call("ListCommands"):
+        cloud.sessions.client("ssm", region=REGION, role_arn=arn).list_commands()
+    assert not refused.value.retryable
+    assert refused.value.action is not None
+    assert "sts:AssumeRole" in refused.value.action
+
+
+def test_the_route53_adapter_gets_its_client(cloud: Cloud) -> None:
+    zones = cloud.sessions.route53("route53", None, None).list_hosted_zones()["HostedZones"]
+    assert [zone["Name"] for zone in zones] == ["example.internal."]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (reply("ThrottlingException", 429), Unavailable),
+        (reply("RequestLimitExceeded", 503), Unavailable),
+        (reply("ProvisionedThroughputExceededException", 400), Unavailable),
+        (reply("Throttling", 400), Unavailable),
+        (reply("InternalServerException", 500), Unavailable),
+        (reply("ExpiredTokenException", 403), Unavailable),
+        (reply("RequestExpired", 400), Unavailable),
+        (ReadTimeoutError(endpoint_url="https://example.com"), Unavailable),
+        (ConnectTimeoutError(endpoint_url="https://example.com"), Unavailable),
+        (EndpointConnectionError(endpoint_url="https://example.com"), Unavailable),
+        (reply("ResourceNotFoundException", 404), NotFound),
+        (reply("InvalidInstanceID.NotFound", 400), NotFound),
+        (reply("NoSuchEntity", 404), NotFound),
+        (reply("AWS.SimpleQueueService.NonExistentQueue", 400), NotFound),
+        (reply("ConflictException", 409), Conflict),
+        (reply("IncorrectInstanceState", 400), Conflict),
+        (reply("ValidationException", 400), MigrationExecutionError),
+        (reply("AccessDeniedException", 403), MigrationExecutionError),
+        (reply("UnauthorizedOperation", 403), MigrationExecutionError),
+        (reply("UninitializedAccountException", 400), PrerequisiteError),
+        (ParamValidationError(report="wrong"), MigrationExecutionError),
+    ],
+)
+def test_each_refusal_has_its_kind_and_only_patience_is_retried(error: Exception, kind: type[MigrationError]) -> None:
+    translated = translate(error, "StartTest")
+    assert type(translated) is kind
+    assert translated.retryable is (kind is Unavailable)
+    assert str(translated).startswith("StartTest: ")
+
+
+def test_a_busy_server_is_worth_a_retry_and_another_state_is_not() -> None:
+    words = "One or more of the Source Servers included in API call are currently being processed by a Job"
+    assert type(translate(reply("ConflictException", 409, words), "StartTest")) is Unavailable
+    errors = [{"resourceId": "s-1", "message": "is DISCONNECTED"}]
+    conflict = translate(reply("ConflictException", 409, "wrong state", errors=errors), "StartTest")
+    assert type(conflict) is Conflict
+    assert "s-1 is DISCONNECTED" in str(conflict)
+
+
+@pytest.mark.parametrize("told", [{"headers": {"retry-after": "7"}}, {"retryAfterSeconds": 7}])
+def test_throttling_keeps_the_wait_that_was_asked_for(told: dict[str, Any]) -> None:
+    throttled = translate(reply("ThrottlingException", 429, **told), "StartTest")
+    assert isinstance(throttled, Unavailable)
+    assert throttled.retry_after == timedelta(seconds=7)
+
+
+def test_a_quota_is_named_and_may_pass() -> None:
+    over = translate(reply("ServiceQuotaExceededException", 402, quotaCode="L-FE2EBE17", quotaValue=20), "StartCutover")
+    assert type(over) is MigrationExecutionError
+    assert over.retryable
+    assert "quota L-FE2EBE17 = 20" in str(over)
+
+
+def test_wrong_fields_are_named() -> None:
+    wrong = translate(
+        reply("ValidationException", 400, fieldList=[{"name": "tags", "message": "too many"}]), "StartTest"
+    )
+    assert "tags: too many" in str(wrong)
+
+
+def test_missing_credentials_are_somebodys_to_give() -> None:
+    missing = translate(NoCredentialsError(), "StartTest")
+    assert missing.retryable
+    assert missing.action is not None
+
+
+def test_what_is_no_error_of_aws_passes_unchanged() -> None:
+    with pytest.raises(json.JSONDecodeError), aws_call("StartTest"):
+        json.loads("{")
