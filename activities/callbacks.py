@@ -1,7 +1,6 @@
 """One delivery of one callback."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from temporalio import activity
 
@@ -27,7 +26,6 @@ class Callbacks:
     webhook: Webhook
     secrets: SecretStore
     default_secret: str | None
-    first_backoff: timedelta
 
     @activity.defn
     @translated(CallbackError)

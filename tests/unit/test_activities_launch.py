@@ -301,9 +301,11 @@ def test_the_launchs_own_job_is_never_taken_for_the_clean_up(
 ) -> None:
     mgn.add("s-1", "READY_FOR_CUTOVER")
     started = Attempts().attempt(activities.start_cutover, launch(CUTOVER, "s-1"))
-    mgn.end_job(str(started.job_id))
     mgn.edit("s-1", life_cycle="READY_FOR_CUTOVER")
-    assert Attempts().attempt(activities.terminate_targets, launch(CUTOVER, "s-1")) != started
+    environment = Attempts()
+    assert environment.error(activities.terminate_targets, launch(CUTOVER, "s-1")).type == "Unavailable"
+    mgn.end_job(str(started.job_id))
+    assert environment.attempt(activities.terminate_targets, launch(CUTOVER, "s-1")) != started
 
 
 @pytest.mark.parametrize("state", ["TESTING", "CUTTING_OVER", "CUTOVER"])

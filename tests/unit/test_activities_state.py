@@ -1,5 +1,3 @@
-from datetime import timedelta
-
 import pytest
 
 from activities.callbacks import Callbacks, DeliverCallback
@@ -58,7 +56,7 @@ def test_a_late_row_never_moves_the_read_model_back(store: FakeStore, state: Mig
 
 def callbacks(webhook: FakeWebhook, *, default: str | None = "env:DEFAULT") -> Callbacks:
     secrets = FakeSecrets({"env:DEFAULT": "default", "env:OWN": "own"})
-    return Callbacks(webhook, secrets, default, timedelta(seconds=5))
+    return Callbacks(webhook, secrets, default)
 
 
 @pytest.mark.parametrize(("reference", "secret"), [(None, "default"), ("env:OWN", "own")])
