@@ -40,8 +40,9 @@ class TargetAccount:
         return any(subnet_id in subnets for subnets in self._ec2.subnets.values())
 
     def default_subnet(self) -> str | None:
-        """The first default subnet, where everything goes that names none."""
-        return min((each.id for each in self._ec2.get_default_subnets().values()), default=None)
+        """The default subnet of the first zone, where everything goes that names none."""
+        by_zone = sorted(self._ec2.get_default_subnets().items())
+        return str(by_zone[0][1].id) if by_zone else None
 
     def create_template(self, server_id: str, machine: Machine, at: float) -> str:
         """Create the server's launch template, as the service does at registration, and return its id."""
@@ -116,6 +117,10 @@ class TargetAccount:
         profile = self._profile(data.get("IamInstanceProfile") or {})
         right_sized = chosen["targetInstanceTypeRightSizingMethod"] == "BASIC"
         wanted_ip = _fixed_address(nic) or (server.machine.ip if chosen["copyPrivateIp"] else None)
+        groups = self._groups(nic.get("Groups") or data.get("SecurityGroupIds") or [], subnet)
+        address = self._address(subnet, wanted_ip)
+        tags = _tags(server, data, version)
+        volumes = self._volumes(server, data, subnet.availability_zone, tags["volume"])
         instance = self._ec2.run_instances(
             data.get("ImageId") or new_id("ami"),
             1,
@@ -125,15 +130,17 @@ class TargetAccount:
             is_instance_type_default=False,
             region_name=self.region,
             subnet_id=subnet.id,
-            security_group_ids=self._groups(nic.get("Groups") or data.get("SecurityGroupIds") or [], subnet),
-            private_ip=self._address(subnet, wanted_ip),
+            security_group_ids=groups,
+            private_ip=address,
             key_name=data.get("KeyName"),
             nics=[],
             associate_public_ip=bool(nic.get("AssociatePublicIpAddress", False)),
             metadata_options=data.get("MetadataOptions") or {},
-            block_device_mappings=_block_devices(server, data),
-            tags=_tags(server, data, version),
+            block_device_mappings=[],
+            tags={"instance": tags["instance"]},
         ).instances[0]
+        for device, (volume_id, with_instance) in volumes.items():
+            self._ec2.attach_volume(volume_id, instance.id, device, with_instance)
         instance.root_device_name = server.machine.disks[0][0]
         instance.placement.tenancy = (data.get("Placement") or {}).get("Tenancy") or "default"
         instance.platform = "windows" if "windows" in server.machine.os.lower() else None
@@ -142,6 +149,34 @@ class TargetAccount:
         if chosen["launchDisposition"] == "STOPPED":
             self._ec2.stop_instances([instance.id])
         return str(instance.id)
+
+    def _volumes(
+        self, server: SourceServer, data: Mapping[str, Any], zone: str, tags: Mapping[str, str]
+    ) -> dict[str, tuple[str, bool]]:
+        """A volume for each disk, at least as large, with type and speed from the template: device to (id, whether it
+        goes with the instance). moto's own block device mappings know nothing of speed, which some types demand.
+        """
+        asked = {each.get("DeviceName"): each.get("Ebs") or {} for each in data.get("BlockDeviceMappings") or []}
+        made: dict[str, tuple[str, bool]] = {}
+        try:
+            for device, size in server.machine.disks:
+                ebs = asked.get(device, {})
+                volume = self._ec2.create_volume(
+                    size=max(_gib(size), int(ebs.get("VolumeSize") or 0)),
+                    zone_name=zone,
+                    encrypted=True,
+                    kms_key_id=server.replication_configuration.get("ebsEncryptionKeyArn"),
+                    volume_type=ebs.get("VolumeType") or "gp3",
+                    iops=ebs.get("Iops"),
+                    throughput=ebs.get("Throughput"),
+                )
+                volume.add_tags(dict(tags))
+                made[device] = (volume.id, ebs.get("DeleteOnTermination", True) is not False)
+        except ServiceException:
+            for volume_id, _ in made.values():
+                self._ec2.delete_volume(volume_id)
+            raise
+        return made
 
     def _subnet(self, subnet_id: str | None) -> Any:
         chosen = subnet_id or self.default_subnet()
@@ -223,25 +258,6 @@ def _gib(size: int) -> int:
 
 def _own_tags(server_id: str, machine: Machine) -> dict[str, str]:
     return {MANAGED_TAG: "mgn.amazonaws.com", SERVER_TAG: server_id, "Name": machine.hostname}
-
-
-def _block_devices(server: SourceServer, data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One volume for each disk, at least as large; type from the template, key from the replication configuration."""
-    asked = {each.get("DeviceName"): each.get("Ebs") or {} for each in data.get("BlockDeviceMappings") or []}
-    key = server.replication_configuration.get("ebsEncryptionKeyArn")
-    return [
-        {
-            "DeviceName": device,
-            "Ebs": {
-                "VolumeSize": max(_gib(size), int(asked.get(device, {}).get("VolumeSize") or 0)),
-                "VolumeType": asked.get(device, {}).get("VolumeType") or "gp3",
-                "DeleteOnTermination": asked.get(device, {}).get("DeleteOnTermination", True) is not False,
-                "Encrypted": True,
-                "KmsKeyId": key,
-            },
-        }
-        for device, size in server.machine.disks
-    ]
 
 
 def _tags(server: SourceServer, data: Mapping[str, Any], version: Any) -> dict[str, dict[str, str]]:
