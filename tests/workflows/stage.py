@@ -1,0 +1,249 @@
+"""The stage of workflow tests: a client, a worker over fake activities, and migrations to follow and to decide on."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowHistory,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import RawValue
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
+
+from migration.decisions import DecisionAnswer
+from migration.status import MigrationResult, MigrationStatus, Phase
+from tests.workflows.fake_activities import WITHIN, FakeActivities, World
+from tests.workflows.migration_requests import APPROVER, a_request
+from workflows.border import OneInput
+from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
+from workflows.carried import Carried
+from workflows.migration import MigrationWorkflow
+
+AT_ONCE = 10
+"""How many cases of one test run side by side."""
+
+_LOOK = 0.02
+
+
+async def until(condition: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
+    """Wait until the condition holds, and return what it gave."""
+    deadline = asyncio.get_running_loop().time() + within
+    while True:
+        found = condition()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return found
+        if asyncio.get_running_loop().time() > deadline:
+            pytest.fail(f"not within {within} s: {what}")
+        await asyncio.sleep(_LOOK)
+
+
+async def each(cases: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    """Run all cases, some at a time; what fails is named by its case."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def run(name: str, case: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        async with turns:
+            try:
+                await case()
+            except BaseException as error:
+                error.add_note(f"case: {name}")
+                raise
+
+    results = await asyncio.gather(*(run(name, case) for name, case in cases.items()), return_exceptions=True)
+    if errors := [result for result in results if isinstance(result, BaseException)]:
+        raise BaseExceptionGroup(f"{len(errors)} of {len(cases)} cases failed", errors)
+
+
+def as_json(text: str | bytes) -> RawValue:
+    """A payload of exactly this JSON text, or what claims to be some."""
+    data = text.encode() if isinstance(text, str) else text
+    return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=data))
+
+
+@dataclass
+class Migration:
+    """One migration on the stage."""
+
+    migration_id: str
+    world: World
+    handle: WorkflowHandle[Any, Any]
+    client: Client
+
+    # --- watching --------------------------------------------------------------------------------------------
+
+    async def status(self) -> MigrationStatus:
+        """The answer of the query."""
+        status: MigrationStatus = await self.handle.query(MigrationWorkflow.status)
+        return status
+
+    async def stands(self, phase: Phase, what: str | None = None) -> MigrationStatus:
+        """Wait until it has come to rest in this phase, waiting for that."""
+
+        def resting() -> MigrationStatus | None:
+            seen = self.world.seen()
+            asked = seen.awaiting.what if seen and seen.awaiting else None
+            return seen if seen and seen.phase is phase and asked == what else None
+
+        name = f"{self.migration_id} stands in {phase}, awaiting {what}"
+        status: MigrationStatus = await until(resting, name)
+        return status
+
+    async def is_reached(self, name: str, calls: int = 1) -> None:
+        """Wait until this activity has been called so often."""
+        await until(lambda: self.world.calls.count(name) >= calls, f"{self.migration_id} reaches {name}")
+
+    async def ends(self) -> MigrationResult:
+        """Wait for its end, which has to be an orderly one."""
+        result = await asyncio.wait_for(self.handle.result(), WITHIN)
+        return MigrationResult.model_validate(result) if isinstance(result, dict) else result
+
+    async def fails(self) -> ApplicationError:
+        """Wait for its end, which has to be a failure."""
+        with pytest.raises(WorkflowFailureError) as failed:
+            await asyncio.wait_for(self.handle.result(), WITHIN)
+        assert isinstance(failed.value.cause, ApplicationError), failed.value.cause
+        return failed.value.cause
+
+    async def histories(self) -> list[WorkflowHistory]:
+        """The histories of its runs, the oldest first."""
+        run_id, found = self.handle.first_execution_run_id, []
+        while run_id:
+            history = await self.client.get_workflow_handle(self.migration_id, run_id=run_id).fetch_history()
+            found.append(history)
+            run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+        return found
+
+    async def carried(self) -> list[Carried]:
+        """What each run but the first began with."""
+        histories = await self.histories()
+        return [Carried.model_validate_json(input_of(history).data) for history in histories[1:]]
+
+    async def callbacks(self) -> CallbackStatus:
+        """The answer of its callback workflow."""
+        handle = self.client.get_workflow_handle(callbacks_id(self.migration_id))
+        status: CallbackStatus = await handle.query(CallbackWorkflow.status)
+        return status
+
+    # --- deciding --------------------------------------------------------------------------------------------
+
+    async def decide(self, name: str, by: str = "operator-1@example.com", **fields: Any) -> DecisionAnswer:
+        """Send a decision as an update; it has to be accepted."""
+        return await self.update(name, {"by": by, **fields})
+
+    async def update(self, name: str, *arguments: Any) -> DecisionAnswer:
+        """Send an update as it is."""
+        answer = await self.handle.execute_update(
+            name, args=list(arguments), id=str(uuid.uuid4()), result_type=DecisionAnswer
+        )
+        return answer
+
+    async def refuses(self, name: str, by: str = "operator-1@example.com", **fields: Any) -> str:
+        """Send a decision as an update; it has to be refused, in these words."""
+        return await self.refuses_update(name, {"by": by, **fields})
+
+    async def refuses_update(self, name: str, *arguments: Any) -> str:
+        """Send an update as it is; it has to be refused, in these words."""
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await self.update(name, *arguments)
+        cause = refused.value.cause
+        assert isinstance(cause, ApplicationError), cause
+        assert cause.type == "DecisionRefused"
+        return cause.message
+
+    async def signal(self, name: str, by: str = "operator-1@example.com", **fields: Any) -> None:
+        """Send a decision as a signal."""
+        await self.handle.signal(name, {"by": by, **fields})
+
+    async def approve(self, by: str = APPROVER) -> None:
+        """Approve as soon as it is asked for."""
+        await self.stands(Phase.AWAITING_APPROVAL, "approve")
+        await self.decide("approve", by)
+
+    async def cancel(self) -> None:
+        """Cancel it in Temporal."""
+        await self.handle.cancel()
+
+
+@dataclass
+class Stage:
+    """Starts migrations."""
+
+    client: Client
+    task_queue: str
+    activities: FakeActivities
+
+    async def start(self, world: World | None = None, **parts: Any) -> Migration:
+        """Start a migration of the usual request, with these parts of it replaced."""
+        migration_id = f"mig-{uuid.uuid4().hex[:12]}"
+        return await self.start_with(migration_id, a_request(migration_id, **parts), world=world)
+
+    async def start_with(
+        self, migration_id: str, *inputs: Any, world: World | None = None, **options: Any
+    ) -> Migration:
+        """Start a migration with exactly these inputs."""
+        world = self.activities.worlds.setdefault(migration_id, world or World())
+        handle = await self.client.start_workflow(
+            MigrationWorkflow.run.__qualname__.split(".")[0],
+            args=list(inputs),
+            id=migration_id,
+            task_queue=self.task_queue,
+            result_type=MigrationResult,
+            **options,
+        )
+        return Migration(migration_id, world, handle, self.client)
+
+
+@asynccontextmanager
+async def set_up(address: str, **options: Any) -> AsyncIterator[Stage]:
+    """Connect, and run a worker on a task queue of its own."""
+    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    task_queue, activities = f"stage-{uuid.uuid4().hex[:8]}", FakeActivities()
+    settings: dict[str, Any] = {
+        "max_concurrent_activities": 200,
+        # A cancellation reaches an activity with the answer to a heartbeat.
+        "max_heartbeat_throttle_interval": timedelta(milliseconds=50),
+        "default_heartbeat_throttle_interval": timedelta(milliseconds=50),
+        **options,
+    }
+    async with Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[MigrationWorkflow, CallbackWorkflow],
+        activities=activities.all,
+        interceptors=[OneInput()],
+        **settings,
+    ):
+        yield Stage(client, task_queue, activities)
+        for world in activities.worlds.values():
+            world.release_all()
+
+
+def input_of(history: WorkflowHistory) -> Payload:
+    """The first input of a run."""
+    return history.events[0].workflow_execution_started_event_attributes.input.payloads[0]
+
+
+def summaries(histories: Sequence[WorkflowHistory]) -> list[str]:
+    """What the Web UI says of each activity."""
+    scheduled = (event for history in histories for event in history.events if _is_activity(event))
+    return [json.loads(event.user_metadata.summary.data) for event in scheduled]
+
+
+def _is_activity(event: HistoryEvent) -> bool:
+    return event.HasField("activity_task_scheduled_event_attributes")
