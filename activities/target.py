@@ -15,7 +15,6 @@ from migration.models import Model
 from migration.ports import Clouds, Replication, ReplicationService, TargetCloud, TargetInstance, Where
 
 KEEP_UNTIL_TAG = "migrator:keep-until"
-INSTANCE_TAG = "migrator:instance-id"
 
 STATUS_CHECKS_WITHIN = timedelta(hours=1)
 """EC2 itself decides within minutes; Cloud Migration Factory gives up after the same hour."""
@@ -145,15 +144,15 @@ class Targets:
     def preserve_targets(self, request: PreserveTargets) -> Preserved:
         """Tagged multi-volume snapshots of stopped instances, waited for; the instances are kept."""
         cloud = self.clouds(request.where)
-        tags = {**request.mark.tags(), KEEP_UNTIL_TAG: request.keep_until}
         with acting(self.act_bound) as attempt:
             _refuse_running(request.instance_ids, cloud.instances(request.instance_ids))
             snapshots: list[str] = []
             for one in request.instance_ids:
                 attempt.before_call()
-                snapshots += cloud.snapshot(one, {**tags, INSTANCE_TAG: one})
+                snapshots += cloud.snapshot(one, request.mark.tags())
             attempt.before_call()
-            cloud.tag(request.instance_ids, tags)
+            # The term is no part of what snapshots are found by: an undo that is tried again later moves it.
+            cloud.tag([*request.instance_ids, *snapshots], {**request.mark.tags(), KEEP_UNTIL_TAG: request.keep_until})
             attempt.until(
                 lambda: None if cloud.snapshots_completed(snapshots) else f"snapshots: {in_words(snapshots)}", self.poll
             )

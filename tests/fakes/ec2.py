@@ -21,6 +21,7 @@ class FakeCloud(Faulty):
         self.profiles: set[str] = set()
         self.key_problems: dict[str, str] = {}
         self.snapshots: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.tags: dict[str, dict[str, str]] = {}
         self.snapshots_end = True
         self.stops = True
 
@@ -74,7 +75,7 @@ class FakeCloud(Faulty):
     def tag(self, resource_ids: Sequence[str], tags: Mapping[str, str]) -> None:
         with self.effect("tag", *resource_ids):
             for one in resource_ids:
-                self.edit(one, tags={**self.known[one].tags, **tags})
+                self.tags.setdefault(one, {}).update(tags)
 
     def snapshot(self, instance_id: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         key = (instance_id, str(sorted(tags.items())))

@@ -171,9 +171,19 @@ def test_stopped_targets_are_snapshotted_once_and_tagged_with_their_term(cloud: 
     kept = environment.attempt(targets.preserve_targets, preserve("i-1"))
     assert kept.snapshot_ids == ("snap-i-1-root", "snap-i-1-data")
     assert cloud.count("snapshot") == 1
-    assert cloud.known["i-1"].tags["migrator:keep-until"].startswith("2026-12-07")
-    assert cloud.known["i-1"].tags[MARK_TAG] == str(MARK)
+    for kept_thing in ("i-1", "snap-i-1-root", "snap-i-1-data"):
+        assert cloud.tags[kept_thing]["migrator:keep-until"].startswith("2026-12-07")
+        assert cloud.tags[kept_thing][MARK_TAG] == str(MARK)
     assert cloud.known["i-1"].state == "stopped"
+
+
+def test_a_later_term_moves_the_tag_and_takes_no_second_snapshot(cloud: FakeCloud, targets: Targets) -> None:
+    cloud.add("i-1", state="stopped")
+    Attempts().attempt(targets.preserve_targets, preserve("i-1"))
+    later = preserve("i-1").model_copy(update={"keep_until": "2026-12-08T20:00:00+00:00"})
+    Attempts().attempt(targets.preserve_targets, later)
+    assert cloud.count("snapshot") == 1
+    assert cloud.tags["snap-i-1-root"]["migrator:keep-until"].startswith("2026-12-08")
 
 
 def test_snapshots_are_waited_for(cloud: FakeCloud, targets: Targets) -> None:
