@@ -5,51 +5,44 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto.server import ThreadedMotoServer
 
 from adapters.route53 import Route53
 from localcloud.dns import DnsServer
-from localcloud.route53 import be_strict_about_change_batches, route53_lookup
+from localcloud.route53 import route53_lookup
 from migration.errors import Conflict, MigrationExecutionError, NotFound, PrerequisiteError, Unavailable
 from migration.ports import RecordKey, RecordSet
+from tests.contracts.route53_site import (
+    ACCOUNT,
+    NEW,
+    OLD,
+    THEIRS,
+    ZONE,
+    hosted_zone,
+    key,
+    local_route53,
+    make_zone,
+    put,
+    record_sets,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_route53 import Route53Client
 
-ACCOUNT = "210987654321"  # not the one that a local cloud in the same process would use
-ZONE = "example.internal"
 MARK = "mig-billing-1/1/switch/1"
-OLD = RecordSet(ttl=60, values=("127.1.100.11",))
-NEW = RecordSet(ttl=60, values=("127.1.1.10", "127.1.1.9"))
-THEIRS = RecordSet(ttl=300, values=("127.9.9.9",))
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator["Route53Client"]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    be_strict_about_change_batches()
-    host, port = server.get_host_and_port()
-    client = boto3.client(
-        "route53",
-        endpoint_url=f"http://{host}:{port}",
-        region_name="eu-central-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-    client.meta.events.register("before-call.route53.*", as_account)
-    yield client
-    client.close()
-    server.stop()
+    with local_route53() as client:
+        yield client
 
 
-def as_account(params: dict[str, Any], **_: object) -> None:
-    params["headers"]["x-moto-account-id"] = ACCOUNT
+@pytest.fixture
+def zone_id(client: "Route53Client") -> Iterator[str]:
+    with hosted_zone(client) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -61,55 +54,8 @@ def dns_server(client: "Route53Client") -> Iterator[DnsServer]:
 
 
 @pytest.fixture
-def zone_id(client: "Route53Client") -> Iterator[str]:
-    made = make_zone(client, ZONE)
-    yield made
-    for zone in client.list_hosted_zones()["HostedZones"]:
-        empty(client, zone["Id"])
-        client.delete_hosted_zone(Id=zone["Id"])
-
-
-@pytest.fixture
 def names(client: "Route53Client", dns_server: DnsServer, zone_id: str) -> Route53:
     return Route53(lambda *_: client, servers=(dns_server.address,), poll=timedelta(milliseconds=10))
-
-
-def make_zone(client: "Route53Client", name: str, *, private: bool = False) -> str:
-    reply = client.create_hosted_zone(
-        Name=name,
-        CallerReference=f"{name}-{private}-{threading.get_ident()}",
-        HostedZoneConfig={"PrivateZone": private, "Comment": ""},
-    )
-    return reply["HostedZone"]["Id"].rpartition("/")[2]
-
-
-def record_sets(client: "Route53Client", zone_id: str) -> list[Any]:
-    found = client.list_resource_record_sets(HostedZoneId=zone_id)["ResourceRecordSets"]
-    return [each for each in found if each["Type"] not in ("NS", "SOA")]
-
-
-def empty(client: "Route53Client", zone_id: str) -> None:
-    changes: list[Any] = [{"Action": "DELETE", "ResourceRecordSet": each} for each in record_sets(client, zone_id)]
-    if changes:
-        client.change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch={"Changes": changes})
-
-
-def put(
-    client: "Route53Client", zone_id: str, key: RecordKey, wanted: RecordSet, action: str = "UPSERT", **more: Any
-) -> None:
-    record_set = {
-        "Name": key.name,
-        "Type": key.type,
-        "TTL": wanted.ttl,
-        "ResourceRecords": [{"Value": value} for value in wanted.values],
-        **more,
-    }
-    change: Any = {"Action": action, "ResourceRecordSet": record_set}
-    client.change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch={"Changes": [change]})
-
-
-def key(name: str = "billing", record_type: str = "A", **more: Any) -> RecordKey:
-    return RecordKey(zone=ZONE, name=f"{name}.{ZONE}", type=record_type, **more)
 
 
 class Spy:
@@ -442,47 +388,3 @@ def test_dns_knows_the_apex_the_name_servers_and_names_between(
     assert absent
     assert not absent.exists
     assert lookup("notexample.internal", "A") is None
-
-
-# --- the local Route 53 is as strict as AWS ------------------------------------------------------------------------
-
-
-def refused(client: "Route53Client", zone_id: str, action: str, wanted: RecordSet, name: str = "billing") -> str:
-    with pytest.raises(ClientError) as caught:
-        put(client, zone_id, key(name), wanted, action)
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-    return f"{caught.value.response['Error']['Code']}: {caught.value.response['Error']['Message']}"
-
-
-def test_a_record_set_is_not_created_twice(client: "Route53Client", zone_id: str) -> None:
-    put(client, zone_id, key(), OLD, "CREATE")
-    for wanted in (OLD, NEW):
-        assert "InvalidChangeBatch: [Tried to create" in refused(client, zone_id, "CREATE", wanted)
-    assert len(record_sets(client, zone_id)) == 1
-
-
-def test_a_record_set_is_deleted_only_as_it_is_now(client: "Route53Client", zone_id: str) -> None:
-    assert "not found" in refused(client, zone_id, "DELETE", OLD)
-    put(client, zone_id, key(), OLD)
-    put(client, zone_id, key(), NEW)
-    assert "do not match" in refused(client, zone_id, "DELETE", OLD)
-    assert "do not match" in refused(client, zone_id, "DELETE", RecordSet(ttl=61, values=NEW.values))
-    put(client, zone_id, key(), RecordSet(ttl=60, values=NEW.values[::-1]), "DELETE")
-    assert record_sets(client, zone_id) == []
-
-
-def test_a_batch_with_one_bad_change_changes_nothing(client: "Route53Client", zone_id: str) -> None:
-    def creation(name: str, value: str) -> Any:
-        record_set = {"Name": name, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": value}]}
-        return {"Action": "CREATE", "ResourceRecordSet": record_set}
-
-    batch: Any = {"Changes": [creation(f"one.{ZONE}", "127.1.1.1"), creation(f"two.{ZONE}", "127.1.1.256")]}
-    with pytest.raises(ClientError, match="InvalidChangeBatch"):
-        client.change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch=batch)
-    assert record_sets(client, zone_id) == []
-
-
-def test_a_name_outside_the_zone_is_refused(client: "Route53Client", zone_id: str) -> None:
-    elsewhere = RecordKey(zone=ZONE, name="billing.notexample.internal", type="A")
-    with pytest.raises(ClientError, match="is not permitted in zone"):
-        put(client, zone_id, elsewhere, OLD)
