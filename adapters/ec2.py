@@ -104,7 +104,7 @@ class Ec2:
             return str(error)
         if key.get("KeyState") != "Enabled":
             return f"the KMS key {key_id} is {key.get('KeyState')}"
-        if key.get("KeyUsage") != "ENCRYPT_DECRYPT" or key.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT":
+        if key.get("KeySpec") != "SYMMETRIC_DEFAULT":
             return f"the KMS key {key_id} is not a symmetric one for encryption, as EBS wants"
         return None
 

@@ -21,8 +21,8 @@ ACCOUNT = "123456789012"
 class Cloud:
     """One local AWS, and the sessions of a worker that runs against it."""
 
-    def __init__(self, network: int) -> None:
-        self.world = build_world(network, applications=12)
+    def __init__(self, network: int, servers: int) -> None:
+        self.world = build_world(network, applications=12, servers=servers)
         self.ledger = Ledger()
         self.faults = FaultPlan()
         self.passed = 0.0
@@ -66,10 +66,10 @@ class Cloud:
 
 
 @contextmanager
-def local_aws() -> Iterator[Cloud]:
-    """A local AWS of its own, and the environment that points at it."""
+def local_aws(*, servers: int = 1) -> Iterator[Cloud]:
+    """A local AWS of its own, with so many servers an application, and the environment that points at it."""
     network, holder = reserve_network()
-    cloud = Cloud(network)
+    cloud = Cloud(network, servers)
     with holder, pytest.MonkeyPatch.context() as environment:
         cloud.aws.start()
         try:
