@@ -2,11 +2,13 @@
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from localcloud.process import FOREIGN_VARIABLES
 from localcloud.temporal import TemporalError, find_temporal
 from localcloud.toolchain import BuildError
 
@@ -14,6 +16,7 @@ from localcloud.toolchain import BuildError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _keep_to_this_machine()
     if words[:1] == ["demo"]:
         # Imported only here, so that `prepare` needs nothing but the two programs' own modules.
         return int(importlib.import_module("localcloud.demo").main(words[1:]))
@@ -28,6 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TemporalError, BuildError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+
+
+def _keep_to_this_machine() -> None:
+    """Let nothing in the caller's environment lead the local cloud to other systems."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN_VARIABLES)]:
+        del os.environ[name]
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
 
 
 def _parser() -> argparse.ArgumentParser:

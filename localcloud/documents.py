@@ -9,7 +9,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from localcloud.aws.seed import ACCESS_KEY, SECRET_KEY, Seeded
+from localcloud.aws.seed import ACCESS_KEY, SECRET_KEY, STATE_TABLE, Seeded
+from localcloud.process import FOREIGN_VARIABLES
 from localcloud.servicenow import ci_sys_id
 from localcloud.world import APPLICATION_PORT, World
 
@@ -17,8 +18,6 @@ VCENTER, SERVICENOW = "vcenter-1", "servicenow-1"
 """The names by which requests call the two connections."""
 
 INSTANCE_TYPE = "m5.large"
-
-_FOREIGN = ("AWS_", "TEMPORAL_", "MIGRATOR_")
 
 
 def describe(world: World, seeded: Seeded, addresses: Mapping[str, str | None]) -> dict[str, Any]:
@@ -196,7 +195,7 @@ def environment(local: Mapping[str, Any], state_dir: Path) -> dict[str, str]:
 
 def child_environment(local: Mapping[str, Any], state_dir: Path) -> dict[str, str]:
     """This process's environment without what leads elsewhere, and with what leads to the local cloud."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_VARIABLES)}
     return own | environment(local, state_dir)
 
 
@@ -217,13 +216,13 @@ def _settings(local: Mapping[str, Any]) -> str:
     credentials = local["credentials"]
     return f"""\
 # Written by the local cloud at each start.
+state_table = "{STATE_TABLE}"
 request_queue_url = "{local["queues"]["requests"]}"
 dead_letter_queue_url = "{local["queues"]["dead_letters"]}"
 state_region = "{local["region"]}"
 dns_servers = ["{local["dns"]}"]
 callback_secret = "{local["secrets"]["callback"]["reference"]}"
 allow_loopback_callbacks = true
-callback_backoff = 0.5
 act_bound = 20.0
 
 [poll]

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+FOREIGN_VARIABLES = ("AWS_", "TEMPORAL_", "MIGRATOR_")
+"""Beginnings of the environment variables that could lead a part of the local cloud to somebody's real systems."""
+
 # The kernel ties a parent-death signal to the *thread* that started the child, so one thread that lives as long as
 # this process starts them all.
 _parent = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawn")

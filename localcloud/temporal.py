@@ -23,7 +23,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from localcloud.process import last_lines, spawn, stop_process
+from localcloud.process import FOREIGN_VARIABLES, last_lines, spawn, stop_process
 from localcloud.toolchain import (
     BuildError,
     Say,
@@ -195,7 +195,7 @@ class TemporalServer:
         """
         for tries_left in reversed(range(_TRIES)):
             self._ports = free_ports(self._wanted)
-            self._process = spawn(self._command(), _without_temporal_settings(), self._log)
+            self._process = spawn(self._command(), _without_foreign_variables(), self._log)
             if self._comes_up():
                 return
             self.stop()
@@ -241,9 +241,9 @@ def _dynamic_configuration() -> list[str]:
     return [f"{key}={json.dumps(values[0]['value'])}" for key, values in configuration.items()]
 
 
-def _without_temporal_settings() -> dict[str, str]:
-    # The CLI reads addresses, TLS and API keys from there: they belong to other servers.
-    return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+def _without_foreign_variables() -> dict[str, str]:
+    # The CLI reads addresses, TLS and API keys from there.
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_VARIABLES)}
 
 
 def answers(address: str, *, within: float = 2.0) -> bool:

@@ -56,6 +56,8 @@ def run_until_stopped(
     say("starting the local cloud")
     with cloud, ExitStack() as programs:
         children = [programs.enter_context(Program(name, cloud)) for name in (_PROGRAMS if workers else ())]
+        for child in children:
+            programs.callback(child.ask_to_stop)  # all of them, before each is waited for
         if children:
             wait_for_pollers(cloud.local["temporal"], children)
         _show(cloud, say)
@@ -94,6 +96,18 @@ class Program:
         if self._process:
             stop_process(self._process)
 
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, and do not wait."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+
+    @property
+    def pid(self) -> int:
+        """Its process id. Raises `RuntimeError` before it was started."""
+        if self._process is None:
+            raise RuntimeError(f"the {self.name} has not been started")
+        return self._process.pid
+
     @property
     def exit_code(self) -> int | None:
         """How it ended; None while it runs."""
@@ -112,6 +126,11 @@ class Program:
 
 
 def wait_for_pollers(address: str, children: list[Program]) -> None:
+    """Wait until a worker polls the task queue.
+
+    Raises:
+        OSError: One of the programs ended, or none polls in time; with the last words.
+    """
     deadline = time.monotonic() + _POLLS_WITHIN
     while not _is_polled(address):
         for child in children:

@@ -55,6 +55,7 @@ bootstrap_uv() {
         --target "$scratch/uv" "uv==$UV_VERSION"
     # Moved when it is whole, so that an interrupted installation leaves nothing half done.
     [ -x "$uv" ] || mv "$scratch/uv" "$cache/uv-$UV_VERSION"
+    rm -rf "$scratch"
 }
 
 sync() {
