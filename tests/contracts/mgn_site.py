@@ -1,4 +1,4 @@
-"""The local MGN behind moto's server, spoken to with boto3, with a clock that tests turn and a data centre of theirs."""
+"""The local MGN behind moto's server, spoken to with boto3; the clock and the data centre are the tests' own."""
 
 import logging
 from collections.abc import Iterator

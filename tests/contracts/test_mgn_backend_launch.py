@@ -128,8 +128,7 @@ def test_every_disk_gets_a_volume_of_its_size_and_the_templates_type(site: Site)
 
     devices = {each["DeviceName"]: each["Ebs"]["VolumeId"] for each in instance["BlockDeviceMappings"]}
     volumes = {
-        volume["VolumeId"]: volume
-        for volume in site.ec2.describe_volumes(VolumeIds=list(devices.values()))["Volumes"]
+        volume["VolumeId"]: volume for volume in site.ec2.describe_volumes(VolumeIds=list(devices.values()))["Volumes"]
     }
     seen = {device: (volumes[one]["Size"], volumes[one]["VolumeType"]) for device, one in devices.items()}
     assert seen == {"/dev/sda": (8, "gp3"), "/dev/sdb": (11, "io2")}

@@ -8,7 +8,16 @@ import pytest
 from localcloud.aws.mgn.exceptions import UninitializedAccountException
 from tests.contracts.mgn_site import SYNCED, Site, moto_server, refused, running_site
 
-STATES = ("NOT_READY", "READY_FOR_TEST", "TESTING", "READY_FOR_CUTOVER", "CUTTING_OVER", "CUTOVER", "DISCONNECTED", "STOPPED")  # fmt: skip
+STATES = (
+    "NOT_READY",
+    "READY_FOR_TEST",
+    "TESTING",
+    "READY_FOR_CUTOVER",
+    "CUTTING_OVER",
+    "CUTOVER",
+    "DISCONNECTED",
+    "STOPPED",
+)
 OPERATIONS: dict[str, tuple[Callable[[Site, str], Any], dict[str, str]]] = {
     "StartTest": (
         lambda site, one: site.mgn.start_test(sourceServerIDs=[one]),
@@ -192,9 +201,7 @@ def test_the_record_shows_what_the_agent_reported(site: Site) -> None:
         "fqdn": "web-01.example.internal",
         "vmWareUuid": "4207d1a8",
     }
-    assert seen["networkInterfaces"] == [
-        {"ips": ["10.1.0.11"], "isPrimary": True, "macAddress": "00-50-56-00-00-01"}
-    ]
+    assert seen["networkInterfaces"] == [{"ips": ["10.1.0.11"], "isPrimary": True, "macAddress": "00-50-56-00-00-01"}]
     assert seen["disks"] == [{"deviceName": "/dev/sda", "bytes": 8 * 1024**3}]
 
 

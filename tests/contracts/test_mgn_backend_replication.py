@@ -25,7 +25,7 @@ def site(url: str) -> Iterator[Site]:
 
 def test_a_copy_comes_to_be_in_the_order_of_the_service(site: Site) -> None:
     server_id = site.register()
-    seen = []
+    seen: list[str] = []
     for _ in range(32):
         copy = site.replication(server_id)
         if not seen or seen[-1] != copy["dataReplicationState"]:

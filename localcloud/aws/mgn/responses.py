@@ -1,6 +1,7 @@
 """The requests as moto hands them over: checked, answered by the backend, written by the service model."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import camelcase_to_underscores, method_names_from_class
@@ -31,7 +32,12 @@ class MGNResponse(BaseResponse):  # type: ignore[misc]  # moto has no types
 
     def _get_action(self) -> str:
         # Only method and path name the operation: moto would also take an Action out of a body.
-        return str(self._get_action_from_method_and_request_uri(self.normalized_request) or "")
+        found = self._get_action_from_method_and_request_uri(self.normalized_request)
+        if not found and self.method == "DELETE" and self.path.startswith("/tags/"):
+            # moto's router finds nothing when a required query parameter is missing.
+            self.uri_match = {"resourceArn": unquote(self.path.removeprefix("/tags/"))}
+            return "UntagResource"
+        return str(found or "")
 
     def call_action(self) -> Any:
         if not self._get_action():

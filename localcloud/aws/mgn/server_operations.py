@@ -64,7 +64,11 @@ class ServerOperations(Store):
         Raises:
             UninitializedAccountException: InitializeService has never been called here.
             ServiceQuotaExceededException: There are too many servers.
+            ValueError: There is no disk: the root disk is always replicated.
         """
+        if not disks:
+            message = f"{hostname} has no disk"
+            raise ValueError(message)
         machine = Machine(hostname, fqdn, ip, mac, user_provided_id, os, tuple(disks), vmware_uuid)
         with self.lock:
             self.require_initialized()

@@ -153,8 +153,9 @@ class TargetAccount:
     def _volumes(
         self, server: SourceServer, data: Mapping[str, Any], zone: str, tags: Mapping[str, str]
     ) -> dict[str, tuple[str, bool]]:
-        """A volume for each disk, at least as large, with type and speed from the template: device to (id, whether it
-        goes with the instance). moto's own block device mappings know nothing of speed, which some types demand.
+        """A volume for each disk, at least as large: device to (id, whether it is deleted with the instance).
+
+        moto's own block device mappings know nothing of a volume's speed, which some types demand.
         """
         asked = {each.get("DeviceName"): each.get("Ebs") or {} for each in data.get("BlockDeviceMappings") or []}
         made: dict[str, tuple[str, bool]] = {}
