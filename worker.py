@@ -10,10 +10,6 @@ from functools import cache
 from typing import Any, TypeVar
 
 import structlog
-from adapters.dynamodb import DynamoMigrations
-from adapters.ec2 import ec2
-from adapters.secrets import Secrets
-from adapters.ssm import ssm
 from temporalio.client import Client
 from temporalio.worker import Worker, WorkerDeploymentConfig, WorkerDeploymentVersion
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -29,10 +25,14 @@ from activities.state import MigrationState
 from activities.target import Targets
 from activities.telemetry import LogContext
 from adapters.aws import AwsSessions
+from adapters.dynamodb import DynamoMigrations
+from adapters.ec2 import ec2
 from adapters.http_health import HttpHealth
 from adapters.mgn import mgn
 from adapters.route53 import Route53
+from adapters.secrets import Secrets
 from adapters.servicenow import ServiceNow
+from adapters.ssm import ssm
 from adapters.vcenter import VCenter
 from adapters.webhook import StandardWebhooks
 from migration.errors import NotFound
@@ -58,11 +58,10 @@ def activities(settings: Settings) -> list[Callable[..., Any]]:
     sessions = AwsSessions(settings.state_region)
     hypervisors = _by_name("vCenter", settings.vcenters, VCenter)
     databases = _by_name("ServiceNow", settings.servicenows, ServiceNow)
-    route53 = Route53(sessions.route53, dns_servers=settings.dns_servers)
+    bound, poll = settings.act_bound, settings.poll
+    route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
     webhook = StandardWebhooks(allow_loopback_http=settings.allow_loopback_callbacks)
-    bound, poll = settings.act_bound, settings.poll
-
     def names(provider: str) -> DomainNames:
         if provider != "route53":
             raise NotFound(f"there is no DNS provider {provider}")
@@ -70,7 +69,7 @@ def activities(settings: Settings) -> list[Callable[..., Any]]:
 
     classes: list[Any] = [
         PrerequisiteChecks(hypervisors, commands, replication, clouds, names, databases, webhook),
-        Sources(hypervisors, commands, bound, poll.source),
+        Sources(hypervisors, commands, replication, bound, poll.source),
         ApplicationMigration(replication, bound, poll.replication, poll.job),
         Targets(clouds, replication, bound, poll.job),
         ApplicationHealth(HttpHealth(), poll.health, poll.soak),

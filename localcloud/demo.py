@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the demo; 0 only if both migrations ended as they should, by the word of the systems."""
     parser = argparse.ArgumentParser(prog="migrator demo", description=__doc__)
     parser.add_argument("--temporal", metavar="ADDRESS", help="HOST:PORT of a running Temporal server")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="where logs and addresses go, and stay")
     parser.add_argument("--keep", action="store_true", help="leave the local cloud running until Ctrl-C")
     chosen = parser.parse_args(arguments)
     for stop in (signal.SIGTERM, signal.SIGHUP):
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     console, began = Console(), time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="migrator-demo-") as state_dir:
-            right = _demo(Path(state_dir), console, chosen.temporal, keep=chosen.keep)
+            right = _demo(chosen.state_dir or Path(state_dir), console, chosen.temporal, keep=chosen.keep)
     except KeyboardInterrupt:
         return 130
     except (TemporalError, BuildError, OSError) as error:

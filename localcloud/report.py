@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -86,7 +87,7 @@ class Systems:
     def deliveries(self, migration_id: str) -> list[dict[str, Any]]:
         """The callbacks that arrived."""
         reply = httpx.get(f"{self.local['receiver']}/deliveries", params={"migrationId": migration_id}, trust_env=False)
-        listed: list[dict[str, Any]] = reply.json()
+        listed: list[dict[str, Any]] = reply.json()["deliveries"]
         return listed
 
     def ledger(self, service: str) -> list[dict[str, Any]]:
@@ -140,8 +141,8 @@ def _target(systems: Systems, migration_id: str, ending: Ending) -> Iterator[Lin
 
 
 def _source(systems: Systems, application: str, ending: Ending) -> Iterator[Line]:
-    hypervisor = systems.hypervisor()
-    machines = [hypervisor.find(vm["name"]) for vm in systems.vms(application)]
+    with closing(systems.hypervisor()) as hypervisor:
+        machines = [hypervisor.find(vm["name"]) for vm in systems.vms(application)]
     power = {machine.power for machine in machines}
     plugged = {nic.connected for machine in machines for nic in machine.nics}
     snapshots = sum(len(machine.snapshots) for machine in machines)

@@ -60,7 +60,6 @@ class Settings(BaseSettings):
 
     callback_secret: str | None = Field(default=None, description="Reference to the default callback secret")
     allow_loopback_callbacks: bool = Field(default=False, description="http to loopback: for the local cloud only")
-    callback_backoff: timedelta = Field(default=timedelta(seconds=5), description="First wait after a failed delivery")
 
     poll: Polling = Polling()
     act_bound: timedelta = Field(

@@ -137,9 +137,10 @@ class Migrations:
             Unavailable: No worker answers.
         """
         try:
-            return await self._handle(migration_id).query("status", result_type=MigrationStatus)
+            found: MigrationStatus = await self._handle(migration_id).query("status", result_type=MigrationStatus)
         except RPCError as error:
             raise _translated(error, migration_id) from error
+        return found
 
     async def pending(self, migration_id: str) -> list[str]:
         """What the migration's activities wait for right now, in their own words."""

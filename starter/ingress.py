@@ -9,9 +9,9 @@ import signal
 from datetime import timedelta
 
 import structlog
-from adapters.sqs import Message, RequestQueue
 
 from adapters.aws import AwsSessions
+from adapters.sqs import Message, RequestQueue
 from migration.correlation import new_correlation_id
 from migration.errors import Conflict, MigrationError, PrerequisiteError, Unavailable
 from migration.parsing import RequestErrors
@@ -109,7 +109,10 @@ class Ingress:
 
     async def _refuse(self, message: Message, reasons: list[str]) -> None:
         """Into the dead-letter queue first, out of this one second: a crash between repeats, it loses nothing."""
-        await asyncio.to_thread(self._queue.send_to_dead_letter, message, reasons)
+        said = _identity(message.body)
+        await asyncio.to_thread(
+            self._queue.send_to_dead_letter, message, reasons, correlation_id=said.get("correlation_id")
+        )
         await asyncio.to_thread(self._queue.delete, message)
         logger.warning("request refused", reasons=reasons)
 

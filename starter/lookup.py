@@ -1,8 +1,7 @@
 """The read model as a fallback, when nobody answers for a migration."""
 
-from adapters.dynamodb import DynamoMigrations
-
 from adapters.aws import AwsSessions
+from adapters.dynamodb import DynamoMigrations
 from migration.settings import Settings
 from migration.status import MigrationStatus
 

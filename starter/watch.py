@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.live import Live
@@ -62,7 +62,7 @@ async def _lines(
         last = status
         for line in [f"{status.phase:<18} {status.message}", *(f"{'':<18} … {wait}" for wait in waits)]:
             if line not in said[-4:]:
-                console.print(f"{status.updated.astimezone():%H:%M:%S}  {line}", highlight=False, soft_wrap=True)
+                console.print(f"{datetime.now().astimezone():%H:%M:%S}  {line}", highlight=False, soft_wrap=True)
                 said.append(line)
         if on_change:
             on_change(status)

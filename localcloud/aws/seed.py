@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from adapters.dynamodb_table import TABLE
 from localcloud.world import APPLICATION_PORT, SUBNETS, World
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ ACCESS_KEY, SECRET_KEY = "local", "local"
 CALLBACK_SECRET = "migrator/callback"  # noqa: S105  a name
 REQUEST_QUEUE, DEAD_LETTER_QUEUE = "migrator-requests", "migrator-requests-dlq"
 TARGET_ROLE = "migrator-target"
-SOURCE_TTL = 300
+STATE_TABLE = "migrator-state"
+SOURCE_TTL = 4
+"""Seconds; longer than what local requests want, so that it is lowered, and short enough to be waited out."""
 _ZONE = "a"
 _MAX_RECEIVES = 20
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
@@ -58,6 +61,7 @@ def seed(world: World, endpoint: str) -> Seeded:
     sqs: SQSClient = client("sqs")
     dead_letters = sqs.create_queue(QueueName=DEAD_LETTER_QUEUE)["QueueUrl"]
     client("mgn").initialize_service()
+    client("dynamodb").create_table(TableName=STATE_TABLE, **TABLE)
     return Seeded(
         account_id=world.account_id,
         region=world.region,
