@@ -131,6 +131,23 @@ def test_a_conflict_over_a_late_server_gives_every_server_back(
     assert store.claim(asked(name, run="run-2"), servers, again=False).generation == 2
 
 
+def test_a_claim_that_has_ended_meanwhile_takes_no_more_servers(
+    store: DynamoMigrations, cloud: Cloud, name: str
+) -> None:
+    servers, transactions = keys_of(name, 120), count(1)
+    events = cloud.sessions.client("dynamodb").meta.events
+
+    def end_it_in_between(**_: Any) -> None:
+        if next(transactions) == 2:
+            store.finish(name, 1, "CANCELLED", servers)
+
+    events.register("before-call.dynamodb.TransactWriteItems", end_it_in_between)
+    with pytest.raises(Unavailable, match="changed by somebody else"):
+        store.claim(asked(name), servers, again=False)
+    events.unregister("before-call.dynamodb.TransactWriteItems", end_it_in_between)
+    assert not {f"server#{key}" for key in servers} & everything(cloud).keys()
+
+
 def test_giving_back_touches_nothing_of_a_later_generation(store: DynamoMigrations, cloud: Cloud, name: str) -> None:
     store.claim(asked(name), keys_of(name), again=False)
     store.finish(name, 1, "ROLLED_BACK", keys_of(name))
