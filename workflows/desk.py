@@ -307,8 +307,10 @@ def _offer(name: DecisionName, about: str | None) -> None:
     The SDK counts a parameter as `self` only where it has no annotation, and reads a payload as RawValue only
     where the count of parameters fits: hence the bare `self` of the handlers.
     """
-    signal = workflow.signal(name=name, description=about)(_signal_handler(name))
-    update = workflow.update(name=name, description=about)(_update_handler(name))
+    # A migration waits for its handlers before it ends; one whose request is refused never answers them.
+    unanswered = workflow.HandlerUnfinishedPolicy.ABANDON
+    signal = workflow.signal(name=name, description=about, unfinished_policy=unanswered)(_signal_handler(name))
+    update = workflow.update(name=name, description=about, unfinished_policy=unanswered)(_update_handler(name))
     update.validator(_shape_check(name))
     setattr(TakesDecisions, f"{name}_signal", signal)
     setattr(TakesDecisions, f"{name}_update", update)

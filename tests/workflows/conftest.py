@@ -1,33 +1,41 @@
-"""One real Temporal server, one client and one worker for all workflow tests, in one event loop."""
+"""One real Temporal server and one worker for all workflow tests, which run side by side: they mostly wait."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio.testing import WorkflowEnvironment
 
-from localcloud.temporal import TemporalServer, find_temporal
+from localcloud import temporal
 from tests.workflows.stage import Stage, set_up
 
 _HERE = Path(__file__).parent
+_AT_ONCE = 14
+
+_SHARED = frozenset({"stage"})
+"""What tests that run ahead may ask for. One that asks for any other fixture runs when its turn comes."""
+
+Test = Callable[..., Coroutine[Any, Any, None]]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of this folder share the worker's event loop."""
-    in_one_loop = pytest.mark.asyncio(loop_scope="session")
-    for item in items:
-        if item.path.parent == _HERE and pytest_asyncio.is_async_test(item):
-            item.add_marker(in_one_loop, append=False)
-
-
-@pytest.fixture(scope="session")
-def temporal_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Temporal server of the tests' own, with the project's configuration and search attributes."""
-    directory = tmp_path_factory.mktemp("temporal")
-    server = TemporalServer(find_temporal(print), directory=directory, log=directory / "server.log", port=0, ui_port=0)
-    server.start()
-    yield server.address
-    server.stop()
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def temporal_address() -> AsyncIterator[str]:
+    """A Temporal server of the tests' own, in memory, with the project's configuration and search attributes."""
+    attributes = [
+        word for pair in temporal.search_attributes().items() for word in ("--search-attribute", "=".join(pair))
+    ]
+    # The same values that the local cloud's own server gets.
+    configuration = [word for value in temporal._dynamic_configuration() for word in ("--dynamic-config-value", value)]
+    server = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(temporal.find_temporal(print)),
+        dev_server_extra_args=[*attributes, *configuration],
+        dev_server_log_level="error",
+    )
+    async with server:
+        yield server.client.service_client.config.target_host
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -35,3 +43,52 @@ async def stage(temporal_address: str) -> AsyncIterator[Stage]:
     """The stage that most tests share."""
     async with set_up(temporal_address) as stage:
         yield stage
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of this folder share one event loop, and begin before their turn."""
+    in_one_loop = pytest.mark.asyncio(loop_scope="session")
+    ahead = _Ahead()
+    for item in items:
+        if item.path.parent == _HERE and isinstance(item, pytest.Function) and pytest_asyncio.is_async_test(item):
+            item.add_marker(in_one_loop, append=False)
+            if set(item.fixturenames) - _parameters(item).keys() <= _SHARED | _OF_PYTEST_ASYNCIO:
+                ahead.take(item)
+
+
+_OF_PYTEST_ASYNCIO = frozenset({"event_loop_policy", "_session_scoped_runner", "request"})
+
+
+def _parameters(item: pytest.Function) -> dict[str, Any]:
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
+class _Ahead:
+    """Runs tests as tasks, some at a time and in order; each pytest item awaits the one that is its own."""
+
+    def __init__(self) -> None:
+        self._tests: dict[str, tuple[Test, dict[str, Any]]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def take(self, item: pytest.Function) -> None:
+        """Replace what the item runs."""
+        self._tests[item.nodeid] = (item.obj, _parameters(item))
+
+        async def its_own(**fixtures: Any) -> None:
+            if not self._tasks:
+                self._begin(fixtures, {other.nodeid for other in item.session.items})
+            await self._tasks[item.nodeid]
+
+        item.obj = its_own
+
+    def _begin(self, fixtures: dict[str, Any], chosen: set[str]) -> None:
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def run(test: Test, parameters: dict[str, Any]) -> None:
+            async with turns:
+                await test(stage=fixtures["stage"], **parameters)
+
+        for nodeid, (test, parameters) in self._tests.items():
+            if nodeid in chosen:
+                self._tasks[nodeid] = asyncio.create_task(run(test, parameters), name=nodeid)

@@ -57,7 +57,7 @@ BOOKKEEPING = frozenset({"save_state", "deliver_callback", "claim_migration", "f
 """Calls that leave the application's machines, names and records alone."""
 
 BEAT = 0.05
-WITHIN = 30.0
+WITHIN = 60.0
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,9 +33,6 @@ from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
 from workflows.carried import Carried
 from workflows.migration import MigrationWorkflow
 
-AT_ONCE = 10
-"""How many cases of one test run side by side."""
-
 _LOOK = 0.02
 
 
@@ -51,23 +48,6 @@ async def until(condition: Callable[[], Any], what: str, within: float = WITHIN)
         if asyncio.get_running_loop().time() > deadline:
             pytest.fail(f"not within {within} s: {what}")
         await asyncio.sleep(_LOOK)
-
-
-async def each(cases: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]) -> None:
-    """Run all cases, some at a time; what fails is named by its case."""
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def run(name: str, case: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        async with turns:
-            try:
-                await case()
-            except BaseException as error:
-                error.add_note(f"case: {name}")
-                raise
-
-    results = await asyncio.gather(*(run(name, case) for name, case in cases.items()), return_exceptions=True)
-    if errors := [result for result in results if isinstance(result, BaseException)]:
-        raise BaseExceptionGroup(f"{len(errors)} of {len(cases)} cases failed", errors)
 
 
 def as_json(text: str | bytes) -> RawValue:
@@ -95,13 +75,21 @@ class Migration:
     async def stands(self, phase: Phase, what: str | None = None) -> MigrationStatus:
         """Wait until it has come to rest in this phase, waiting for that."""
 
+        ended = asyncio.ensure_future(self.handle.result())
+
         def resting() -> MigrationStatus | None:
             seen = self.world.seen()
             asked = seen.awaiting.what if seen and seen.awaiting else None
-            return seen if seen and seen.phase is phase and asked == what else None
+            if seen and seen.phase is phase and asked == what:
+                return seen
+            assert not ended.done(), f"it has ended instead: {ended}"
+            return None
 
         name = f"{self.migration_id} stands in {phase}, awaiting {what}"
-        status: MigrationStatus = await until(resting, name)
+        try:
+            status: MigrationStatus = await until(resting, name)
+        finally:
+            ended.cancel()
         return status
 
     async def is_reached(self, name: str, calls: int = 1) -> None:
@@ -184,20 +172,30 @@ class Migration:
 class Stage:
     """Starts migrations."""
 
+    address: str
     client: Client
     task_queue: str
     activities: FakeActivities
+
+    def world(self, migration_id: str, world: World | None = None) -> World:
+        """The world of a migration, made when it is not there yet."""
+        return self.activities.worlds.setdefault(migration_id, world or World())
 
     async def start(self, world: World | None = None, **parts: Any) -> Migration:
         """Start a migration of the usual request, with these parts of it replaced."""
         migration_id = f"mig-{uuid.uuid4().hex[:12]}"
         return await self.start_with(migration_id, a_request(migration_id, **parts), world=world)
 
+    async def start_light(self, world: World | None = None, **parts: Any) -> Migration:
+        """Start a migration with little between its start and its gate: no test launch, no checks, no CMDB."""
+        light = {"test": {"mode": "skip", "reason": "tested last week"}, "healthChecks": [], "cmdb": {}}
+        return await self.start(world, **(light | parts))
+
     async def start_with(
         self, migration_id: str, *inputs: Any, world: World | None = None, **options: Any
     ) -> Migration:
         """Start a migration with exactly these inputs."""
-        world = self.activities.worlds.setdefault(migration_id, world or World())
+        world = self.world(migration_id, world)
         handle = await self.client.start_workflow(
             MigrationWorkflow.run.__qualname__.split(".")[0],
             args=list(inputs),
@@ -229,7 +227,7 @@ async def set_up(address: str, **options: Any) -> AsyncIterator[Stage]:
         interceptors=[OneInput()],
         **settings,
     ):
-        yield Stage(client, task_queue, activities)
+        yield Stage(address, client, task_queue, activities)
         for world in activities.worlds.values():
             world.release_all()
 
