@@ -62,6 +62,7 @@ def activities(settings: Settings) -> list[Callable[..., Any]]:
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
     webhook = StandardWebhooks(allow_loopback_http=settings.allow_loopback_callbacks)
+
     def names(provider: str) -> DomainNames:
         if provider != "route53":
             raise NotFound(f"there is no DNS provider {provider}")

@@ -25,7 +25,9 @@ from bench.noop import TASK_QUEUE, NoopWorkflow
 from localcloud.process import spawn, stop_process
 from localcloud.supervisor import Supervisor, request_for
 from localcloud.up import Program, wait_for_pollers
+from migration.status import Phase
 from starter.client import Migrations
+from starter.watch import changes
 
 RESULTS = Path(__file__).parent / "results.json"
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -141,8 +143,9 @@ async def _migrate(cloud: Supervisor, client: Client, application: str, looks: i
     migrations = Migrations(client, "migrations")
     started = await migrations.start(json.dumps(request))
     handle = client.get_workflow_handle(started.migration_id, first_execution_run_id=started.run_id)
-    while (await migrations.status(started.migration_id)).phase != "AWAITING_APPROVAL":
-        await asyncio.sleep(1)
+    async for status, _ in changes(migrations, started.migration_id):
+        if status.phase is Phase.AWAITING_APPROVAL:
+            break
     await migrations.decide(started.migration_id, "approve", {"approver": APPROVER})
     await handle.result()
     return handle
