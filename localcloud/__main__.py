@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Imported only here, so that `prepare` needs nothing but the two programs' own modules.
         return int(importlib.import_module("localcloud.demo").main(words[1:]))
     chosen = _parser().parse_args(words)
-    # A closed terminal and an orderly stop are the same wish as Ctrl-C.
-    for stop in (signal.SIGTERM, signal.SIGHUP):
+    # A closed terminal and an orderly stop are the same wish as Ctrl-C, which a shell's background jobs ignore.
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(stop, signal.default_int_handler)
     try:
         return _prepare() if chosen.command == "prepare" else _up(chosen)

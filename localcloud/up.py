@@ -26,6 +26,7 @@ _PROGRAMS = {
     "ingress": [sys.executable, "-m", "starter.cli", "ingress"],
 }
 _POLLS_WITHIN = 60.0
+_ENDS_WITHIN = 5.0
 _LOOK_EVERY = 0.5
 _RESTART_PAUSE = 1.0
 
@@ -94,7 +95,7 @@ class Program:
     def __exit__(self, *_: object) -> None:
         """Stop it."""
         if self._process:
-            stop_process(self._process)
+            stop_process(self._process, within=_ENDS_WITHIN)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM, and do not wait."""
