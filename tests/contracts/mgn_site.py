@@ -1,6 +1,7 @@
 """The local MGN behind moto's server, spoken to with boto3; the clock and the data centre are the tests' own."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -38,8 +39,10 @@ class DataCentre:
         self.faults: dict[str, str] = {}
         self.launches: list[tuple[str, str, str, str, float]] = []
         self.terminations: list[str] = []
+        self.thinks_for = 0.0
 
     def power_history(self, user_provided_id: str) -> list[tuple[float, bool]]:
+        time.sleep(self.thinks_for)
         return self.power.get(user_provided_id, [])
 
     def launched(

@@ -151,6 +151,10 @@ def test_finalize_keeps_the_instance_and_ends_the_replication(site: Site) -> Non
     assert copy["replicatedDisks"][0]["totalStorageBytes"] == 8 * 1024**3
     assert site.instance(instance_id)["State"]["Name"] == "running"
     assert answer["launchedInstance"]["ec2InstanceID"] == instance_id
+    site.wait(3600)
+    later = site.server(server_id)["lifeCycle"]
+    for name in ("elapsedReplicationDuration", "lastSeenByServiceDateTime"):
+        assert later[name] == answer["lifeCycle"][name]
 
 
 def test_a_server_leaves_by_disconnect_archive_and_delete(site: Site) -> None:

@@ -195,6 +195,16 @@ def test_a_replication_started_again_copies_everything_again(site: Site) -> None
     assert site.state(server_id) == "READY_FOR_TEST"
 
 
+def test_a_replication_started_while_the_source_is_off_has_its_time_before_it_stalls(site: Site) -> None:
+    server_id = site.in_state("STOPPED")
+    site.power("web-01", on=False)
+    site.wait(2 * STALLED_AFTER)
+    site.mgn.start_replication(sourceServerID=server_id)
+    assert site.replication(server_id)["dataReplicationState"] == "INITIATING"
+    site.wait(STALLED_AFTER)
+    assert site.replication(server_id)["dataReplicationState"] == "STALLED"
+
+
 def test_an_agent_without_replication_waits_for_its_start(site: Site) -> None:
     server_id = site.register(no_replication=True)
     site.wait(SYNCED)

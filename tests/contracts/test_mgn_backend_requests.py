@@ -91,6 +91,7 @@ def test_what_is_required_is_required_of_every_operation(site: Site, operation: 
         ("DescribeJobs", {"filters": {"fromDate": "yesterday"}}, "filters.fromDate"),
         ("DescribeJobLogItems", {"jobID": "mgnjob-" + "0" * 17}, "jobID"),
         ("CreateWave", {"name": " "}, "name"),
+        ("CreateWave", {"name": "wave-07 "}, "name"),
         ("UpdateSourceServer", {"sourceServerID": UNKNOWN_SERVER, "platform": "beos"}, "platform"),
         (
             "UpdateReplicationConfiguration",
@@ -265,6 +266,7 @@ def test_another_account_cannot_be_named(site: Site) -> None:
 
 def test_many_callers_at_once_start_one_job_for_a_server(site: Site) -> None:
     server_id = site.ready()
+    site.world.thinks_for = 0.02  # others come between looking and acting
 
     def attempt(_: int) -> str:
         try:

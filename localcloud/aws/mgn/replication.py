@@ -274,8 +274,7 @@ class _Course:
     def _unseen(self) -> bool:
         if self.idle or Happening.SOURCE_OFF not in self.obstacles:
             return False
-        since = max(self.obstacles[Happening.SOURCE_OFF], self.started or 0)
-        return (self.now - since) * self.settings.factor >= self.durations.stall_after
+        return (self.now - self.obstacles[Happening.SOURCE_OFF]) * self.settings.factor >= self.durations.stall_after
 
     def _last_snapshot(self, data_as_of: float | None) -> float | None:
         if data_as_of is None or self.synced is None:
