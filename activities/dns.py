@@ -68,7 +68,7 @@ class DomainNameSystem:
             activity.logger.warning("a record is left as it is: %s", gone)
             return False
         except Conflict as conflict:
-            if names.read(change.key) == change.before:
+            if _is_ours(names, change):
                 raise
             activity.logger.warning("a record is left as it is: %s", conflict)
             return False
@@ -105,3 +105,11 @@ def _plain_value(value: str) -> str:
         return str(ip_address(value))
     except ValueError:
         return value.rstrip(".").casefold()
+
+
+def _is_ours(names: DomainNames, change: RecordChange) -> bool:
+    """Whether the record still says what we wrote; one that can no longer be read as a record set does not."""
+    try:
+        return names.read(change.key) == change.before
+    except Conflict:
+        return False

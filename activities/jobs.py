@@ -75,7 +75,7 @@ def refuse_states(records: Iterable[SourceServer], allowed: Collection[str], *, 
     """Refuse records whose lifecycle state is not among `allowed`, naming each and its state."""
     wrong = [record for record in records if record.life_cycle not in allowed or record.archived]
     if wrong:
-        states = [f"{one.source_server_id} is {'archived' if one.archived else one.life_cycle}" for one in wrong]
+        states = [f"{one.label} is {'archived' if one.archived else one.life_cycle}" for one in wrong]
         raise MigrationExecutionError(f"{in_words(states)}, and must be {' or '.join(allowed)}", action=action)
 
 

@@ -73,7 +73,7 @@ def is_ready(record: SourceServer, max_lag: timedelta) -> bool:
 
 def in_brief(record: SourceServer) -> str:
     """One record's replication in few words, for the Web UI's pending activity."""
-    words = [record.source_server_id, record.life_cycle, record.replication_state]
+    words = [record.label, record.life_cycle, record.replication_state]
     if record.replicated_bytes < record.total_bytes:
         words.append(f"{_PERCENT * record.replicated_bytes // record.total_bytes} %")
     words.append("not launchable" if record.lag is None else f"lag {record.lag}")
@@ -87,7 +87,7 @@ def _next_look(gate: ReplicationGate, poll: timedelta) -> timedelta:
 def _refuse_out_of_service(records: Sequence[SourceServer]) -> None:
     gone = [record for record in records if record.archived or record.life_cycle in OUT_OF_SERVICE]
     if gone:
-        words = [f"{one.source_server_id} is {'archived' if one.archived else one.life_cycle}" for one in gone]
+        words = [f"{one.label} is {'archived' if one.archived else one.life_cycle}" for one in gone]
         raise SourcePreparationError(
             f"MGN no longer replicates: {in_words(words)}",
             action="Install the agent again: a record that was taken out of service does not come back.",
@@ -101,7 +101,7 @@ def _retry_stalled(
     stalled = [record for record in records if record.replication_state == STALLED]
     again = [r for r in stalled if r.source_server_id in retried and now() > retried[r.source_server_id] + patience]
     if again:
-        words = [f"{r.source_server_id} ({r.replication_error or 'MGN names no error'})" for r in again]
+        words = [f"{r.label} ({r.replication_error or 'MGN names no error'})" for r in again]
         raise SourcePreparationError(
             f"replication stalled again after its retry: {in_words(words)}",
             action="Remove the cause that MGN names, then retry the step.",

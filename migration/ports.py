@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from migration.marks import SERVER_TAG
 from migration.models import Model
 
 # --- the source side -------------------------------------------------------------------------------------------
@@ -127,6 +128,11 @@ class SourceServer(Model):
     test_job_id: str | None = None
     cutover_job_id: str | None = None
     tags: Mapping[str, str] = {}
+
+    @property
+    def label(self) -> str:
+        """The server's name in its request where the record is tagged with it, else the host's, else the id."""
+        return self.tags.get(SERVER_TAG) or self.hostname or self.source_server_id
 
 
 class JobServer(Model):

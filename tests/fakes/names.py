@@ -15,6 +15,7 @@ class FakeNames(Faulty):
         super().__init__()
         self.zones = set(zones)
         self.records: dict[tuple[str, str], RecordSet] = {}
+        self.aliases: set[tuple[str, str]] = set()
         self.servers = ["192.0.2.1:53", "192.0.2.2:53"]
         self.lagging: dict[str, tuple[str, ...]] = {}
 
@@ -28,6 +29,8 @@ class FakeNames(Faulty):
         self.look("read")
         if key.zone not in self.zones:
             raise NotFound(f"no hosted zone {key.zone}")
+        if (key.name, key.type) in self.aliases:
+            raise Conflict(f"{key.name} is an alias")
         return self.records.get((key.name, key.type))
 
     def change(self, key: RecordKey, *, before: RecordSet | None, after: RecordSet | None, mark: str) -> None:

@@ -103,6 +103,12 @@ def test_a_record_that_is_no_longer_ours_is_left_as_it_is(names: FakeNames, dns:
     assert record(names) == FOREIGN
 
 
+def test_a_record_that_somebody_turned_into_an_alias_is_left_as_it_is(names: FakeNames, dns: DomainNameSystem) -> None:
+    names.aliases.add((KEY.name, "A"))
+    Attempts().attempt(dns.restore_records, UNDO)
+    assert names.effects == []
+
+
 def test_a_zone_that_is_gone_has_nothing_to_put_back(names: FakeNames, dns: DomainNameSystem) -> None:
     names.zones.clear()
     Attempts().attempt(dns.restore_records, UNDO)
