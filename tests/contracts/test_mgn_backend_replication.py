@@ -164,6 +164,7 @@ def test_retry_is_for_stalled_replications_and_begins_with_the_initiation(site: 
     answer = site.mgn.retry_data_replication(sourceServerID=server_id)
 
     assert answer["dataReplicationInfo"]["dataReplicationState"] == "INITIATING"
+    assert answer["lifeCycle"]["lastSeenByServiceDateTime"] == "2027-01-15T08:15:00.000000+00:00"
     site.power("web-01", on=True)
     site.wait(165 + RESCANNED)
     assert site.replication(server_id)["lagDuration"] == "P0D"

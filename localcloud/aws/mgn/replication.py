@@ -144,6 +144,7 @@ class _Course:
         self.obstacles: dict[Happening, float] = {}
         self.frozen: float | None = None
         self.started: float | None = None
+        self.initiated = 0.0
         self.first_byte: float | None = None
         self.synced: float | None = None
         self.ended: float | None = None
@@ -210,8 +211,7 @@ class _Course:
     def _initiate(self, then: str | None) -> None:
         durations = self.durations
         initiating = _Stage("INITIATING", durations.initiation_step * len(INITIATION_STEPS))
-        if Happening.SOURCE_OFF in self.obstacles:
-            self.obstacles[Happening.SOURCE_OFF] = self.now
+        self.initiated = self.now
         if then:
             self.frozen = self.now if self.frozen is None else self.frozen
             self.stages = [initiating, _Stage(then, durations.rescan)]
@@ -274,7 +274,8 @@ class _Course:
     def _unseen(self) -> bool:
         if self.idle or Happening.SOURCE_OFF not in self.obstacles:
             return False
-        return (self.now - self.obstacles[Happening.SOURCE_OFF]) * self.settings.factor >= self.durations.stall_after
+        since = max(self.obstacles[Happening.SOURCE_OFF], self.initiated)
+        return (self.now - since) * self.settings.factor >= self.durations.stall_after
 
     def _last_snapshot(self, data_as_of: float | None) -> float | None:
         if data_as_of is None or self.synced is None:
