@@ -131,14 +131,17 @@ class DecisionDesk:
     def _approve(self, decision: Approve) -> str:
         rules = self._gate("approve")
         self._may_approve(decision.by)
+        if self.status.evidence_hash is None:
+            raise Refused("the evidence is still being gathered: approve when it is there")
         if decision.evidence_hash and decision.evidence_hash != self.status.evidence_hash:
             raise Refused(f"the evidence has changed since: its hash is {self.status.evidence_hash} now")
-        if any(_same(decision.by, given.approver) for given in self.status.approvals):
+        holding = self._holding(workflow.now())
+        if any(_same(decision.by, given.approver) for given in holding):
             raise Refused(f"{decision.by} has approved already")
         approval = Approval(
             approver=decision.by, at=workflow.now(), comment=decision.comment, evidence_hash=self.status.evidence_hash
         )
-        self.status.approvals = [*self.status.approvals, approval]
+        self.status.approvals = [*holding, approval]
         return f"approval {len(self.status.approvals)} of {rules.minimum}"
 
     def _reject(self, decision: Reject) -> str:
@@ -234,10 +237,11 @@ class DecisionDesk:
     def quorum(self, now: datetime) -> bool:
         """Whether enough approvals hold at this moment; those older than `expiresAfter` do not."""
         rules = self._request.approval
-        if rules is None:
-            return False
-        holding = [a for a in self.status.approvals if rules.expires_after is None or a.at + rules.expires_after > now]
-        return len(holding) >= rules.minimum
+        return rules is not None and len(self._holding(now)) >= rules.minimum
+
+    def _holding(self, now: datetime) -> list[Approval]:
+        expires_after = self._request.approval.expires_after if self._request.approval else None
+        return [given for given in self.status.approvals if expires_after is None or given.at + expires_after > now]
 
 
 def parse_decision(name: DecisionName, payload: RawValue) -> Decision:

@@ -29,6 +29,7 @@ class Gate:
     async def pass_through(self) -> None:
         """Wait for the quorum and the window, with the DNS TTL lowered in time."""
         self._status.approvals = []
+        self._status.evidence = self._status.evidence_hash = None
         await self._publish_evidence()
         while True:
             await self._quorum()
@@ -145,9 +146,9 @@ class Gate:
 
     async def _lower_ttl_in_time(self) -> None:
         """Lower the TTL so early that the old one has run out when the window opens."""
-        window = self._window()
-        if window is not None:
-            await self._until(window.not_before - self._old_ttl() - policies.DNS_MARGIN, "the DNS TTL to be lowered")
+        ahead = self._old_ttl() + policies.DNS_MARGIN
+        while (window := self._window()) is not None and workflow.now() < window.not_before - ahead:
+            await self._until(window.not_before - ahead, "the DNS TTL to be lowered")
         changes = tuple(
             RecordChange(
                 provider=self._context.request.dns[index].provider,

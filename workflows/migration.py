@@ -314,6 +314,7 @@ class MigrationWorkflow(Story):
         self._still_in_window()
         self._register_way_back_from_cutover()
         await self._caught_up()
+        self._still_in_window()
         self._journal.served_by(Side.NOBODY)
         for tier in reversed(self._context.tiers()):
             await self._shut_down(tier)
@@ -323,7 +324,8 @@ class MigrationWorkflow(Story):
 
     def _still_in_window(self) -> None:
         window = self._status.window
-        if window is not None and workflow.now() >= window.not_after:
+        begun = self._status.down_since is not None
+        if window is not None and not begun and workflow.now() >= window.not_after:
             message = f"the cutover window ended at {window.not_after}, before the source was stopped"
             raise ApplicationError(message, type="CutoverError", non_retryable=True)
 

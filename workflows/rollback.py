@@ -16,7 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from migration import policies
     from migration.marks import Mark
     from migration.request import RollbackTo
-    from migration.status import Awaiting, Phase, Preserved, Side, UndoResult
+    from migration.status import Awaiting, Phase, Preserved, Side, StepState, UndoResult
+    from migration.steps import Step
     from workflows.context import Context
     from workflows.journal import failure_of
     from workflows.saga import (
@@ -122,7 +123,7 @@ class WayBack:
             case RestoreSource():
                 await self._restore_source(undo)
             case EndTest():
-                await self._end_launch(undo.mark, undo.source_server_ids, "READY_FOR_TEST")
+                await self._end_test(undo)
             case EndCutover():
                 await self._end_cutover(undo)
             case _:
@@ -161,6 +162,13 @@ class WayBack:
         request = SourceMachines(connection=connection, sources=undo.sources)
         await self._act(Sources.restore_sources, request, undo.what)
         self._journal.served_by(Side.SOURCE)
+
+    async def _end_test(self, undo: EndTest) -> None:
+        """A test that is done has terminated its instances: what MGN names now is the cutover's, not ours to end."""
+        if self._journal.progress(Step.TEST).state is StepState.DONE:
+            await self._change_life_cycle(undo.source_server_ids, "READY_FOR_TEST")
+        else:
+            await self._end_launch(undo.mark, undo.source_server_ids, "READY_FOR_TEST")
 
     async def _end_cutover(self, undo: EndCutover) -> None:
         """Terminate what never took a write; keep, with snapshots, what may hold the only copy of one."""

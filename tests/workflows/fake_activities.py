@@ -119,7 +119,7 @@ class World:
             deliveries: What becomes of the first callbacks; the later ones are delivered.
         """
         self.calls: list[str] = []
-        self.finished: list[str] = []
+        self.moments: list[tuple[str, datetime]] = []
         self.attempts: Counter[str] = Counter()
         self.arguments: list[tuple[str, Any]] = []
         self.rows: list[SaveState] = []
@@ -166,6 +166,10 @@ class World:
         """The arguments of this activity's calls."""
         return [argument for called, argument in self.arguments if called == name]
 
+    def moment(self, name: str, *, call: int = 1) -> datetime:
+        """When the `call`-th call of this activity came."""
+        return [at for called, at in self.moments if called == name][call - 1]
+
     def seen(self) -> MigrationStatus | None:
         """The status that the read model has, which lags behind but comes to rest with the migration."""
         if len(self.rows) != self._seen[0]:
@@ -181,6 +185,7 @@ class World:
         if activity.info().attempt == 1:
             self.calls.append(name)
             self.arguments.append((name, argument))
+            self.moments.append((name, datetime.now(UTC)))
         number = self.calls.count(name)
         for hold in self._holds.get(name, ()):
             if hold.call == number:
@@ -188,7 +193,6 @@ class World:
         for failure in self._failures.get(name, ()):
             if number in failure.calls:
                 raise failure.error
-        self.finished.append(name)
 
 
 class FakeActivities:

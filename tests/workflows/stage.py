@@ -33,7 +33,8 @@ from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
 from workflows.carried import Carried
 from workflows.migration import MigrationWorkflow
 
-_LOOK = 0.02
+_LOOK = 0.03
+_QUERY = 0.25
 
 
 async def until(condition: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
@@ -41,13 +42,14 @@ async def until(condition: Callable[[], Any], what: str, within: float = WITHIN)
     deadline = asyncio.get_running_loop().time() + within
     while True:
         found = condition()
+        pause = _QUERY if isinstance(found, Awaitable) else _LOOK
         if isinstance(found, Awaitable):
             found = await found
         if found:
             return found
         if asyncio.get_running_loop().time() > deadline:
             pytest.fail(f"not within {within} s: {what}")
-        await asyncio.sleep(_LOOK)
+        await asyncio.sleep(pause)
 
 
 def as_json(text: str | bytes) -> RawValue:
