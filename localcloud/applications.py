@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from localcloud.faults import FaultPlan
+from localcloud.faults import FaultPlan, outages
 from localcloud.ledger import Ledger
 from localcloud.listeners import Listeners
-from localcloud.serving import Serving, Side, Span
+from localcloud.serving import Serving, Side, Span, without
 from localcloud.world import World
 
 OK, NOT_FOUND, UNAVAILABLE = 200, 404, 503
@@ -119,12 +119,17 @@ class Applications:
     # --- what the local MGN asks and tells -----------------------------------------------------------------------
 
     def power_history(self, user_provided_id: str) -> list[tuple[float, bool]]:
-        """When the machine with this agent was reachable: (unix time, online) in order; unknown agents always are."""
+        """When the machine with this agent was reachable: (unix time, online) in order; unknown agents always are.
+
+        A planned outage keeps MGN from seeing the agent; the machine itself serves on.
+        """
         with self._lock:
             name = self._agents.get(user_provided_id)
             if name is None:
                 return []
-            return self._serving[self._machines[name].application].sources[name].up.changes()
+            up = self._serving[self._machines[name].application].sources[name].up
+        spells = self._faults.spells(service="mgn", operation="replication", targets=[user_provided_id, name])
+        return without(up.changes(), outages(spells, self._now()))
 
     def launched(
         self, source_server_id: str, user_provided_id: str, instance_id: str, kind: str, data_as_of: float
@@ -155,7 +160,7 @@ class Applications:
         self.refresh()
 
     def launch_fault(self, user_provided_id: str, kind: str) -> str | None:
-        """Why this launch is planned to fail, or None: a `refuse` of service `mgn`, operation `launch`."""
+        """Why this launch is planned to fail, or None: a `launchFailed` of service `mgn`, operation `launch`."""
         names = self.aliases(user_provided_id)
         targets = [user_provided_id, *names, *(f"{name}/{kind}" for name in names)]
         rule = self._faults.take(service="mgn", operation="launch", targets=targets)

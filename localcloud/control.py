@@ -5,6 +5,35 @@ GET    /faults                                       the rules in force
 POST   /faults                                       put a rule in force, or a list of them; answers their ids
 DELETE /faults, DELETE /faults/{id}                  take all back, or one
 GET    /applications                                 every application's DNS answer, servers and writes
+
+A fault is a JSON object. It says which calls it meets:
+
+    service    mgn, ec2, route53, dynamodb, sqs, ssm, vcenter, servicenow or callback, as in the ledger
+    operation  as in the ledger: StartCutover, PowerOffVM_Task, update, deliver
+    target     an id or name that the call touches, such as billing-web-01; left out: every call
+    after      how many such calls pass first (0); the nth call alone is {"after": n - 1, "times": 1}
+    times      how many it then hits; left out: all, for good
+
+and what becomes of them, by its `action`:
+
+    refuse      an error: `status` (503), `code`, `message`. `when` "after": the effect is had, and then comes the error
+    throttle    the service's own "too fast"; `seconds` (1) in Retry-After, where the service sends it
+    wrongState  the service's own "not in that state"
+    replyLost   the effect is had, the connection is closed without a reply. `when` "before": the request is lost
+    delay       `seconds` (1) pass before the effect; `when` "after": between effect and reply
+    hang        no effect and no reply, until the caller hangs up or `seconds` (600) have passed. `when` "after": an
+                effect, and no reply
+    kill        the process that called gets SIGKILL (the ingress for sqs, else the worker; `up` starts it again).
+                `when` "before" its call has an effect (the default), or "after"
+
+Some are no calls of a client, and stand under a name of their own:
+
+    mgn launch, launchFailed                 a launch job fails for the server `target` (or `target`/test,
+                                             `target`/cutover), with `message` as its raw error
+    mgn replication, replicationStalled      MGN does not see the agent of `target`: for `seconds`, or until taken back
+    mgn replication, lagFlaps                MGN sees the agent of `target` every other `seconds` (2); `times` flaps
+    application health, neverHealthy         the launched instance of `target` (or `target`/test, `target`/cutover, or
+                                             an instance id) answers 503
 """
 
 import json

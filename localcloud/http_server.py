@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from localcloud.faults import wait_for_hang_up
+
 _LOG = logging.getLogger(__name__)
 LARGEST_BODY = 1 << 20
 
@@ -33,18 +35,24 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent back; with `lost`, the connection is closed without a reply instead."""
+    """What is sent back; with `lost`, the connection is closed instead, when the caller has waited `held` seconds."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     lost: bool = False
+    held: float = 0.0
 
     @classmethod
     def json(cls, status: int, document: Any, headers: Mapping[str, str] | None = None) -> "Reply":
         """A reply with a JSON body."""
         body = json.dumps(document).encode()
         return cls(status, body, {"Content-Type": "application/json;charset=UTF-8", **(headers or {})})
+
+    @classmethod
+    def silence(cls, seconds: float) -> "Reply":
+        """No reply: the connection is closed after so many seconds, or when the caller hangs up."""
+        return cls(0, lost=True, held=seconds)
 
 
 class HttpServer:
@@ -103,6 +111,7 @@ def _handler(answer: Callable[[Request], Reply]) -> type[BaseHTTPRequestHandler]
 
         def _send(self, reply: Reply) -> None:
             if reply.lost:
+                wait_for_hang_up(self.connection, reply.held)
                 self.close_connection = True
                 return
             self.send_response(reply.status)

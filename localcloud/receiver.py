@@ -17,8 +17,6 @@ from localcloud.faults import FaultPlan, Rule
 from localcloud.http_server import HttpServer, Reply, Request
 from localcloud.ledger import Ledger
 
-_RETRY_AFTER_SECONDS = 1
-
 
 @dataclass(frozen=True)
 class Delivered:
@@ -108,11 +106,26 @@ class CallbackReceiver:
 
     def _receive(self, request: Request) -> Reply:
         reason = self._problem_with(request)
+        targets = [name for name in (*_about(request), request.headers.get("webhook-id")) if name]
+        rule = self._faults.take(service="callback", operation="deliver", targets=targets)
+
+        def refusal(rule: Rule) -> Reply:
+            if not rule.after_effect:
+                self._keep(request, rule.http_status, reason)
+            return _refused(
+                rule.http_status, rule.message or rule.code or "refused by the fault plan", rule.retry_after
+            )
+
+        return self._faults.meet(rule, lambda: self._judge(request, reason), refusal=refusal, silence=Reply.silence)
+
+    def _judge(self, request: Request, reason: str | None) -> Reply:
+        status = 401 if reason else 204
+        self._keep(request, status, reason)
+        return _refused(status, reason) if reason else Reply(status)
+
+    def _keep(self, request: Request, status: int, reason: str | None) -> None:
         migration_id, kind = _about(request)
         webhook_id = str(request.headers.get("webhook-id") or "")
-        targets = [name for name in (migration_id, webhook_id, kind) if name]
-        rule = self._faults.take(service="callback", operation="deliver", targets=targets)
-        status = rule.status if rule and rule.action == "refuse" else 401 if reason else 204
         accepted = status == 204  # noqa: PLR2004  HTTP's number
         with self._lock:
             delivered = Delivered(
@@ -134,7 +147,6 @@ class CallbackReceiver:
             if accepted:
                 self._seen[webhook_id] += 1
                 self._record(delivered)
-        return _reply(delivered, rule)
 
     def _record(self, delivered: Delivered) -> None:
         self._ledger.record(
@@ -168,11 +180,6 @@ def _about(request: Request) -> tuple[str, str]:
         return "", ""
 
 
-def _reply(delivered: Delivered, rule: Rule | None) -> Reply:
-    if rule and rule.action == "replyLost":
-        return Reply(delivered.status, lost=True)
-    if delivered.accepted:
-        return Reply(delivered.status)
-    headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)} if delivered.status == 429 else {}  # noqa: PLR2004  HTTP's number
-    words = (rule and (rule.message or rule.code)) or delivered.reason or "refused by the fault plan"
-    return Reply.json(delivered.status, {"error": words}, headers)
+def _refused(status: int, words: str, retry_after: int = 1) -> Reply:
+    headers = {"Retry-After": str(retry_after)} if status == 429 else {}  # noqa: PLR2004  HTTP's number
+    return Reply.json(status, {"error": words}, headers)

@@ -58,7 +58,6 @@ _OPTIONS = frozenset(
     }
 )
 _DEFAULT_LIMIT = 10_000
-_RETRY_AFTER_SECONDS = 1
 
 Record = dict[str, str]
 
@@ -149,14 +148,15 @@ class ServiceNow:
             rule = self._faults.take(
                 service="servicenow", operation=operation, targets=self._targets(table, sys_id, request)
             )
-            if rule and rule.action == "refuse":
-                return _planned_refusal(rule)
             options = _options(request)
-            with self._lock:
-                reply = self._act(operation, table, sys_id, options, request)
+
+            def act() -> Reply:
+                with self._lock:
+                    return self._act(operation, table, sys_id, options, request)
+
+            return self._faults.meet(rule, act, refusal=_planned_refusal, silence=Reply.silence)
         except _Refusal as refusal:
             return refusal.reply()
-        return Reply(reply.status, lost=True) if rule and rule.action == "replyLost" else reply
 
     def _targets(self, table: str, sys_id: str, request: Request) -> list[str]:
         """The table, the record's id and its name, so that a fault can be planned by any of them."""
@@ -305,8 +305,8 @@ def _shown(record: Record, table: str, options: Mapping[str, str]) -> dict[str, 
 
 def _planned_refusal(rule: Rule) -> Reply:
     message = rule.message or rule.code or "Refused by the fault plan"
-    headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)} if rule.status == 429 else {}  # noqa: PLR2004  HTTP's number
-    return _Refusal(rule.status, message).reply(headers)
+    headers = {"Retry-After": str(rule.retry_after)} if rule.http_status == 429 else {}  # noqa: PLR2004  HTTP's number
+    return _Refusal(rule.http_status, message).reply(headers)
 
 
 def _now() -> str:

@@ -48,6 +48,19 @@ class Spans:
         return sum(stop - start for start, stop in self.until(end))
 
 
+def without(changes: Iterable[tuple[float, bool]], outages: Iterable[Span]) -> list[tuple[float, bool]]:
+    """The changes of something that did not hold during the outages either; oldest first."""
+    steps: list[tuple[float, bool | None, int]] = [(at, on, 0) for at, on in changes]
+    steps += [step for start, stop in outages for step in ((start, None, 1), (stop, None, -1))]
+    result: list[tuple[float, bool]] = []
+    up, out = True, 0
+    for at, on, outage in sorted(steps, key=lambda step: step[0]):
+        up, out = up if on is None else on, out + outage
+        if not result or result[-1][1] is not (up and not out):
+            result.append((at, up and not out))
+    return result
+
+
 @dataclass
 class Side:
     """One place where a server of an application can run: its source machine, or one launched instance.

@@ -3,7 +3,9 @@
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from typing import Self
@@ -14,6 +16,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from localcloud.faults import Rule
 from localcloud.process import last_lines, spawn, stop_process
 from localcloud.supervisor import CLOCK_FACTOR, Supervisor
 from localcloud.toolchain import Say
@@ -59,6 +62,7 @@ def run_until_stopped(
         children = [programs.enter_context(Program(name, cloud)) for name in (_PROGRAMS if workers else ())]
         for child in children:
             programs.callback(child.ask_to_stop)  # all of them, before each is waited for
+        cloud.faults.killer = partial(kill_caller, children)
         if children:
             wait_for_pollers(cloud.local["temporal"], children)
         _show(cloud, say)
@@ -114,6 +118,12 @@ class Program:
         """How it ended; None while it runs."""
         return self._process.poll() if self._process else None
 
+    def kill(self) -> None:
+        """End it with SIGKILL; returns when it is dead. `keep_alive` starts it again."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
     def keep_alive(self, say: Say) -> None:
         """Start it again when it has ended, as a service manager would."""
         code = self.exit_code
@@ -124,6 +134,14 @@ class Program:
     def _start(self) -> None:
         self._started = time.monotonic()
         self._process = spawn(_PROGRAMS[self.name], self._cloud.environment(), self.log, cwd=_CHECKOUT)
+
+
+def kill_caller(programs: Sequence[Program], rule: Rule) -> None:
+    """Kill the program that makes such calls: the ingress those to SQS, the worker all others."""
+    caller = "ingress" if rule.service == "sqs" else "worker"
+    for program in programs:
+        if program.name == caller:
+            program.kill()
 
 
 def wait_for_pollers(address: str, children: list[Program]) -> None:

@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, unquote
 
 import botocore.session
 
+from adapters.dynamodb_table import KEY
+
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
 _REST = {"mgn", "route53"}
 _READS = re.compile(r"(Describe|List|Get|BatchGet|TransactGet|Search|Query|Scan|Test|Receive|Lookup)")
@@ -111,7 +113,8 @@ def _nothing(body: bytes, path: str) -> _Named:  # noqa: ARG001  a reader's para
 def _read_mgn(body: bytes, path: str) -> _Named:
     request = _json(body)
     in_path = [path.rpartition("/")[2]] if path.startswith("/tags/") else []
-    return [*in_path, *_mgn_ids(request)], request if isinstance(request, dict) else {}
+    named = [request["name"]] if isinstance(request, dict) and isinstance(request.get("name"), str) else []
+    return [*in_path, *named, *_mgn_ids(request)], request if isinstance(request, dict) else {}
 
 
 def _read_ec2(body: bytes, path: str) -> _Named:  # noqa: ARG001  a reader's parameters
@@ -150,7 +153,9 @@ def _read_dynamodb(body: bytes, path: str) -> _Named:  # noqa: ARG001  a reader'
     found = list(_walk(_json(body)))
     tables = [value for key, value in found if key == "TableName" and isinstance(value, str)]
     keys = [value for key, value in found if key == "Key" and isinstance(value, dict)]
-    return [*tables, *(str(v) for key in keys for typed in key.values() for v in typed.values())], {}
+    keys += [{KEY: value[KEY]} for key, value in found if key == "Item" and isinstance(value, dict) and KEY in value]
+    values = [str(value) for key in keys for typed in key.values() for value in typed.values()]
+    return [*tables, *values, *(value.partition("#")[2] for value in values if "#" in value)], {}
 
 
 def _read_sqs(body: bytes, path: str) -> _Named:  # noqa: ARG001  a reader's parameters

@@ -7,12 +7,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from localcloud.aws.calls import Aliases, Call, read_call, with_results
-from localcloud.faults import FaultPlan, Rule
+from localcloud.faults import FaultPlan, Rule, wait_for_hang_up
 from localcloud.ledger import Ledger
 
 StartResponse = Callable[..., Any]
@@ -29,6 +29,25 @@ _USUAL_CODES = {
     500: "InternalServerException",
     503: "ServiceUnavailable",
 }
+_REFUSALS = {
+    "throttle": {
+        "mgn": (429, "ThrottlingException"),
+        "ec2": (503, "RequestLimitExceeded"),
+        "route53": (400, "Throttling"),
+        "dynamodb": (400, "ProvisionedThroughputExceededException"),
+        "sqs": (400, "RequestThrottled"),
+    },
+    "wrongState": {
+        "ec2": (400, "IncorrectInstanceState"),
+        "route53": (400, "InvalidChangeBatch"),
+        "dynamodb": (400, "ConditionalCheckFailedException"),
+        "sqs": (400, "QueueDeletedRecently"),
+        "ssm": (400, "InvalidInstanceId"),
+    },
+}
+"""How each service says it, as its API reference has it; the others say it as below."""
+
+_USUAL_REFUSALS = {"throttle": (400, "ThrottlingException"), "wrongState": (409, "ConflictException")}
 _ACCEPTED = 400
 
 
@@ -78,12 +97,12 @@ class Middleware:
         if call is None:
             return self._app(environ, start_response)
         rule = self._faults.take(service=call.service, operation=call.operation, targets=call.targets)
-        if rule and rule.action == "refuse":
-            answered = refusal(call, rule)
-        else:
-            answered = self._carry_out(call, environ)
-            if rule and rule.action == "replyLost":
-                _hang_up(environ)
+        answered = self._faults.meet(
+            rule,
+            lambda: self._carry_out(call, environ),
+            refusal=lambda rule: refusal(call, rule),
+            silence=lambda seconds: _hang_up(environ, seconds),
+        )
         start_response(answered.status, list(answered.headers))
         return [answered.body]
 
@@ -112,10 +131,12 @@ class Middleware:
 
 def refusal(call: Call, rule: Rule) -> Answered:
     """The planned error in the shape of the service's protocol."""
-    code = rule.code or _USUAL_CODES.get(rule.status, "ServiceUnavailable")
+    status, code = _status_and_code(call.service, rule)
     message = rule.message or f"{call.operation} is refused by the fault plan"
     request_id = str(uuid4())
     headers = [("x-amzn-RequestId", request_id)]
+    if rule.action == "throttle" and call.service == "mgn":  # of these services the only one that says how long
+        headers.append(("Retry-After", str(rule.retry_after)))
     if call.protocol in ("json", "rest-json"):
         kind = "application/json" if call.protocol == "rest-json" else "application/x-amz-json-1.1"
         headers.append(("x-amzn-ErrorType", code))
@@ -129,7 +150,15 @@ def refusal(call: Call, rule: Rule) -> Answered:
             body = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>"
     payload = body.encode()
     headers += [("Content-Type", kind), ("Content-Length", str(len(payload)))]
-    return Answered(f"{rule.status} Refused", headers, payload)
+    return Answered(f"{status} Refused", headers, payload)
+
+
+def _status_and_code(service: str, rule: Rule) -> tuple[int, str]:
+    if rule.action not in _USUAL_REFUSALS:
+        status = rule.http_status
+        return status, rule.code or _USUAL_CODES.get(status, "ServiceUnavailable")
+    status, code = _REFUSALS[rule.action].get(service, _USUAL_REFUSALS[rule.action])
+    return rule.status or status, rule.code or code
 
 
 def _take_body(environ: dict[str, Any]) -> bytes:
@@ -154,12 +183,13 @@ def _run(app: WsgiApp, environ: dict[str, Any]) -> Answered:
     return Answered(head[0], head[1], body)
 
 
-def _hang_up(environ: dict[str, Any]) -> None:
-    """Close the connection as a network that fails does: no reply, no end.
+def _hang_up(environ: dict[str, Any], seconds: float) -> NoReturn:
+    """Close the connection as a network that fails does, after so many seconds: no reply, no end.
 
     Raises:
         ConnectionResetError: Always; the server takes it as the client's own going away.
     """
+    wait_for_hang_up(environ["werkzeug.socket"], seconds)
     with contextlib.suppress(OSError):
         environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     raise ConnectionResetError("the reply is lost, as planned")

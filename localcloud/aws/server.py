@@ -158,6 +158,11 @@ class AwsServer:
         for machine in self._world.machines:
             if machine.managed_instance_id == target:
                 return [machine.name]
+        if target.startswith(("app-", "wave-")):
+            groups = [group for backend in _mgn_backends() for group in (backend.applications, backend.waves)]
+            return [group[target].name for group in groups if target in group]
+        if target.startswith("lt-"):
+            target = _server_of_template(target) or target
         user_provided_id = self._source_servers.get(target)
         if user_provided_id:
             return [user_provided_id, *self.applications.aliases(user_provided_id)]
@@ -185,6 +190,11 @@ def _forget_everything() -> None:
 
 def _mgn_backends() -> list[Any]:
     return [backend for _, _, backend in list(mgn.mgn_backends.iter_backends())]
+
+
+def _server_of_template(template_id: str) -> str | None:
+    servers = (server for backend in _mgn_backends() for server in list(backend.servers.values()))
+    return next((server.id for server in servers if server.launch_template_id == template_id), None)
 
 
 def _names(world: World) -> Callable[[], Mapping[str, tuple[str, ...]]]:

@@ -103,8 +103,11 @@ class Proxy:
             return self._pass_on(request)
         targets = self._program.targets(call.kind, call.reference)
         rule = self._faults.take(service=SERVICE, operation=call.method, targets=targets)
-        if rule and rule.action == "refuse":
-            return refusal(rule)
+        return self._faults.meet(
+            rule, lambda: self._carry_out(call, targets, request), refusal=refusal, silence=Reply.silence
+        )
+
+    def _carry_out(self, call: Call, targets: list[str], request: Request) -> Reply:
         reply = self._pass_on(request)
         if call.method in MUTATING and self._took_effect(reply):
             self._ledger.record(
@@ -113,8 +116,7 @@ class Proxy:
                 targets=targets or [call.reference],
                 detail={"on": f"{call.kind}:{call.reference}", **call.detail},
             )
-        lost = rule is not None and rule.action == "replyLost"
-        return Reply(reply.status, lost=True) if lost else reply
+        return reply
 
     def _took_effect(self, reply: Reply) -> bool:
         if reply.status != _OK:
@@ -140,7 +142,7 @@ class Proxy:
 
 def refusal(rule: Rule) -> Reply:
     """A SOAP fault of the type that the rule's code names (`InvalidState`); SOAP 1.1 wants status 500 for all."""
-    code = rule.code or "SystemError"
+    code = rule.code or ("InvalidPowerState" if rule.action == "wrongState" else "SystemError")
     message = rule.message or f"refused by the fault plan: {code}"
     body = _FAULT.format(code=escape(code), message=escape(message)).encode()
     return Reply(500, body, {"Content-Type": 'text/xml; charset="utf-8"'})
