@@ -23,12 +23,13 @@ GONE_WITHIN = 15.0
 
 
 class Cloud:
-    """A local cloud of its own process, without worker and ingress."""
+    """A local cloud of its own process."""
 
-    def __init__(self, state_dir: Path, *options: str) -> None:
+    def __init__(self, state_dir: Path, *options: str, workers: bool = False) -> None:
         self.state_dir = state_dir
+        chosen = options if workers else ("--no-worker", *options)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "localcloud", "up", "--state-dir", state_dir, "--no-worker", *options],
+            [sys.executable, "-m", "localcloud", "up", "--state-dir", state_dir, *chosen],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -70,8 +71,8 @@ class Cloud:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Cloud]]:
     started: list[Cloud] = []
 
-    def start(*options: str) -> Cloud:
-        started.append(Cloud(tmp_path_factory.mktemp("cloud"), *options))
+    def start(*options: str, workers: bool = False) -> Cloud:
+        started.append(Cloud(tmp_path_factory.mktemp("cloud"), *options, workers=workers))
         return started[-1]
 
     yield start
@@ -193,9 +194,15 @@ def test_ctrl_c_ends_with_0_and_leaves_no_process(cloud: Callable[..., Cloud]) -
     assert psutil.wait_procs(family, timeout=GONE_WITHIN)[1] == []
 
 
-def test_a_killed_supervisor_leaves_no_process(cloud: Callable[..., Cloud]) -> None:
-    killed = cloud().ready()
+def test_a_killed_worker_is_started_again_and_a_killed_supervisor_leaves_no_process(
+    cloud: Callable[..., Cloud],
+) -> None:
+    killed = cloud(workers=True).ready()
+    worker = next(process for process in killed.family() if "worker.py" in process.cmdline()[-1])
+    worker.kill()
+    assert killed.output.readline().startswith("the worker ended with -9 and is started again")
     children = killed.family()[1:]
+    assert len(children) == len(("temporal", "vcenter", "worker", "ingress"))
     killed.process.kill()
     assert psutil.wait_procs(children, timeout=GONE_WITHIN)[1] == []
 
