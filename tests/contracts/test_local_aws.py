@@ -10,6 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from localcloud.aws.seed import SOURCE_TTL
 from localcloud.aws.server import AwsServer
 from localcloud.faults import FaultPlan, Rule
 from localcloud.ledger import Entry, Ledger
@@ -123,7 +124,7 @@ def test_the_seed_names_every_application_in_a_private_zone(cloud: Cloud, machin
     assert route53.get_hosted_zone(Id=cloud.aws.seeded.zone_id)["HostedZone"]["Config"]["PrivateZone"]
     listed = route53.list_resource_record_sets(HostedZoneId=cloud.aws.seeded.zone_id)["ResourceRecordSets"]
     found = {each["Name"]: (each["TTL"], each["ResourceRecords"]) for each in listed if each["Type"] == "A"}
-    assert found["wiki.example.internal."] == (300, [{"Value": machines["wiki"].address}])
+    assert found["wiki.example.internal."] == (SOURCE_TTL, [{"Value": machines["wiki"].address}])
     assert len(found) == 12
 
 
