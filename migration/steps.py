@@ -2,10 +2,6 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from migration.request import MigrationRequest
 
 
 class Step(StrEnum):
@@ -49,8 +45,3 @@ def plan(steps: Sequence[Step], migration_type: MigrationType) -> tuple[Step, ..
 def implied_type(steps: Sequence[Step] | None) -> MigrationType:
     """Say what a request without a migrationType means: a cutover only where its own `steps` spell one out."""
     return MigrationType.CUTOVER if steps and Step.CUTOVER in steps else MigrationType.TEST
-
-
-def planned_steps(request: "MigrationRequest") -> tuple[Step, ...]:
-    """Say which steps a migration goes through, in their order."""
-    return plan(request.steps, request.migration_type)

@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
         StepProgress,
         StepState,
     )
-    from migration.steps import STEPS, Step, planned_steps
+    from migration.steps import STEPS, Step
     from workflows.border import json_text, read_request, read_text
     from workflows.carried import Carried
     from workflows.context import Context
@@ -113,7 +113,7 @@ class Story(TakesDecisions):
     async def _step(self, step: Step, play: Play, *, long: bool = False) -> None:
         """Play one step if the request asks for it and it is not done; `long` steps begin with a fresh history."""
         line = self._journal.progress(step)
-        if step not in planned_steps(self._request) or line.state in (StepState.DONE, StepState.SKIPPED):
+        if step not in self._request.planned_steps or line.state in (StepState.DONE, StepState.SKIPPED):
             return
         while True:
             if long and line.state is not StepState.RUNNING:

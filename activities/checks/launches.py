@@ -8,7 +8,7 @@ from activities.checks.report import critical
 from migration.findings import Finding, FindingCode
 from migration.ports import ReplicationService, Subnet, TargetCloud
 from migration.request import LaunchSettings, MigrationRequest, Network, TestMode
-from migration.steps import Step, planned_steps
+from migration.steps import Step
 
 MOST_ACTIVE_SERVERS = 150
 """AWS's default for replicating source servers in an account and region (quota L-9A599620)."""
@@ -27,7 +27,7 @@ class Launching:
 def planned_launches(request: MigrationRequest) -> list[Launching]:
     """List what the migration will launch: into production always, into the test network where a test is planned."""
     networks = [Network.PRODUCTION]
-    if Step.TEST in planned_steps(request) and request.test.mode is TestMode.LAUNCH:
+    if Step.TEST in request.planned_steps and request.test.mode is TestMode.LAUNCH:
         networks.append(Network.TEST)
     return [
         Launching(server.name, network, request.launch_settings(server.name, network), _path(request, index, network))

@@ -8,7 +8,7 @@ from migration.findings import Finding, FindingCode
 from migration.offer import unoffered
 from migration.ports import Webhook
 from migration.request import MigrationRequest
-from migration.steps import Step, planned_steps
+from migration.steps import Step
 
 
 def check_offer(request: MigrationRequest) -> Iterator[Finding]:
@@ -25,7 +25,7 @@ def check_offer(request: MigrationRequest) -> Iterator[Finding]:
 def check_window(request: MigrationRequest, now: datetime) -> Iterator[Finding]:
     """A window that is over would keep the cutover waiting for ever."""
     window = request.cutover_window
-    if window is not None and window.not_after <= now and Step.CUTOVER in planned_steps(request):
+    if window is not None and window.not_after <= now and Step.CUTOVER in request.planned_steps:
         yield critical(
             FindingCode.WINDOW_PAST,
             f"the cutover window ended at {window.not_after.isoformat()}",

@@ -29,7 +29,7 @@ from migration.request.records import ChangeTicket, Cmdb, CmfLink, DnsRecord
 from migration.request.rules import Breach, breaches
 from migration.request.source import Server, Source
 from migration.request.target import LaunchSettings, Network, ReplicationPlan, Target, launch_settings
-from migration.steps import PREFIXES, STEPS, MigrationType, Step, implied_type
+from migration.steps import PREFIXES, STEPS, MigrationType, Step, implied_type, plan
 
 _LASTS = ", ".join(prefix[-1] for prefix in PREFIXES[:-1]) + f" or {PREFIXES[-1][-1]}"
 
@@ -177,6 +177,11 @@ class MigrationRequest(Part):
             resolved["rollback"] = self.rollback.model_copy(update={"keep_target": patience.keep_target})
         for name, value in resolved.items():
             object.__setattr__(self, name, value)  # frozen for everybody else: the request is still being made
+
+    @property
+    def planned_steps(self) -> tuple[Step, ...]:
+        """The steps that this migration goes through, in their order."""
+        return plan(self.steps, self.migration_type)
 
     @property
     def servers(self) -> tuple[Server, ...]:

@@ -13,7 +13,7 @@ from migration.correlation import correlation_id, new_correlation_id
 from migration.offer import unoffered
 from migration.parsing import parse_request
 from migration.request import Environment, LaunchSettings, MigrationRequest, MigrationType, Network, request_hash
-from migration.steps import STEPS, Step, planned_steps
+from migration.steps import STEPS, Step
 from tests.corpus_cases import good
 
 APPROVAL = {"approvers": ["approver-1@example.com"]}
@@ -76,7 +76,7 @@ def test_the_defaults_of_prod_are_those_of_the_documented_example() -> None:
 
 def test_a_forgotten_migration_type_never_cuts_over() -> None:
     assert request_with().migration_type is MigrationType.TEST
-    assert planned_steps(request_with())[-1] is Step.TEST
+    assert request_with().planned_steps[-1] is Step.TEST
 
 
 def test_steps_that_spell_out_the_cutover_mean_one() -> None:
@@ -88,18 +88,18 @@ def test_steps_that_spell_out_the_cutover_mean_one() -> None:
 
 
 def test_a_cutover_goes_through_all_its_steps() -> None:
-    assert planned_steps(request_with(base="full")) == tuple(Step)
+    assert request_with(base="full").planned_steps == tuple(Step)
 
 
 def test_a_test_migration_ends_after_the_test() -> None:
     request = request_with(base="full", migrationType="test")
-    assert planned_steps(request) == (Step.VALIDATE, Step.PREPARE, Step.REPLICATE, Step.TEST)
+    assert request.planned_steps == (Step.VALIDATE, Step.PREPARE, Step.REPLICATE, Step.TEST)
 
 
 @pytest.mark.parametrize("last", [Step.VALIDATE, Step.PREPARE, Step.REPLICATE, Step.TEST, Step.FINALIZE])
 def test_a_migration_ends_where_its_steps_end(last: Step) -> None:
     request = request_with(base="full", steps=STEPS[: STEPS.index(last) + 1])
-    assert planned_steps(request)[-1] is last
+    assert request.planned_steps[-1] is last
 
 
 # --- launch settings -------------------------------------------------------------------------------------------
