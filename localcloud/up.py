@@ -128,8 +128,8 @@ class Program:
         """Start it again when it has ended, as a service manager would."""
         code = self.exit_code
         if code is not None and time.monotonic() - self._started > _RESTART_PAUSE:
-            say(f"the {self.name} ended with {code} and is started again; its log: {self.log}")
             self._start()
+            say(f"the {self.name} ended with {code} and was started again; its log: {self.log}")
 
     def _start(self) -> None:
         self._started = time.monotonic()

@@ -200,7 +200,7 @@ def test_a_killed_worker_is_started_again_and_a_killed_supervisor_leaves_no_proc
     killed = cloud(workers=True).ready()
     worker = next(process for process in killed.family() if "worker.py" in process.cmdline()[-1])
     worker.kill()
-    assert killed.output.readline().startswith("the worker ended with -9 and is started again")
+    assert killed.output.readline().startswith("the worker ended with -9 and was started again")
     children = killed.family()[1:]
     assert len(children) == len(("temporal", "vcenter", "worker", "ingress"))
     killed.process.kill()
