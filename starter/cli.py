@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -21,7 +22,7 @@ from migration.parsing import RequestErrors, parse_request
 from migration.request import request_hash
 from migration.schema import request_schema
 from migration.settings import Settings
-from migration.status import Phase
+from migration.status import MigrationStatus, Phase
 from migration.telemetry import configure_logging
 from starter import ingress, view
 from starter.client import Migrations, Started, StartResult, connect
@@ -67,6 +68,7 @@ def start(
     text = _read(file)
 
     async def go() -> StartResult:
+        parse_request(text)  # before anything is connected
         return await (await _migrations()).start(text, again=again)
 
     result = _run(go, output)
@@ -110,24 +112,32 @@ def schema() -> None:
 def status(migration_id: Id, output: OutputOption = Output.TEXT) -> None:
     """Show where a migration stands; from the read model, with its age, when no worker answers."""
 
-    async def go() -> tuple[Any, list[str], str | None]:
-        migrations = await _migrations()
+    async def go() -> tuple[MigrationStatus, list[str], MigrationError | None]:
         try:
+            migrations = await _migrations()
             found = await migrations.status(migration_id)
+            return found, [] if found.phase.ended else await migrations.pending(migration_id), None
         except MigrationError as error:
-            stored = await asyncio.to_thread(stored_status, Settings(), migration_id)
-            if stored is None:
-                raise
-            return stored, [], f"from the read model, {stored.updated:%Y-%m-%d %H:%M:%S %Z}: {error}"
-        return found, [] if found.phase.ended else await migrations.pending(migration_id), None
+            return await asyncio.to_thread(_stored, migration_id, error), [], error
 
-    found, waits, note = _run(go, output)
+    found, waits, trouble = _run(go, output)
     if output is Output.JSON:
-        typer.echo(view.as_json(found.model_dump(mode="json")))
+        typer.echo(view.as_json(found.model_dump(mode="json") | view.staleness(found, trouble)))
         return
-    if note:
-        typer.echo(note, err=True)
+    if trouble:
+        typer.echo(view.stale(found, trouble), err=True)
     Console().print(view.table(found, waits))
+
+
+def _stored(migration_id: str, trouble: MigrationError) -> MigrationStatus:
+    """The read model's word; without one, or without the read model, the trouble stands."""
+    try:
+        stored = stored_status(Settings(), migration_id)
+    except MigrationError:
+        raise trouble from None
+    if stored is None:
+        raise trouble
+    return stored
 
 
 @app.command()
@@ -339,12 +349,24 @@ def _fail(message: str, code: int, output: Output, errors: list[dict[str, str]] 
     raise typer.Exit(code)
 
 
-def main() -> None:
-    """Run the CLI; a closed pipe is no error."""
+def main() -> NoReturn:
+    """Run the CLI; a closed pipe is no error.
+
+    The process ends without Python's own clean-up, in which a thread of the Temporal SDK that still runs would abort
+    it (https://github.com/temporalio/sdk-python/issues/300).
+    """
+    code: object = 0
     try:
         app()
+        sys.stdout.flush()
+    except SystemExit as ended:
+        code = ended.code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else FAILED if code else 0)
 
 
 if __name__ == "__main__":

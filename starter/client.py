@@ -1,13 +1,26 @@
 """The client side of migrations: start, decide, look. What the CLI, the ingress and the tests share."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
 from temporalio.api.common.v1 import Payload
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.common import RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.client import (
+    Client,
+    RPCTimeoutOrCancelledError,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import RawValue, SearchAttributeKey, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
@@ -15,12 +28,17 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from migration.correlation import correlation_id
 from migration.errors import Conflict, NotFound, Unavailable, ValidationError
+from migration.memo import REQUEST_HASH, memo, summary
 from migration.parsing import parse_request
 from migration.request import MigrationRequest, request_hash
-from migration.status import MigrationStatus
+from migration.status import MigrationStatus, Phase
 
 WORKFLOW = "MigrationWorkflow"
-HASH_MEMO = "requestHash"
+DECIDED_WITHIN = timedelta(seconds=30)
+"""How long a decision waits for a worker to take it."""
+
+_PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
+_MAY_START_AGAIN = frozenset({Phase.ROLLED_BACK, Phase.REJECTED, Phase.CANCELLED, Phase.FAILED})
 
 
 class Started(StrEnum):
@@ -71,18 +89,21 @@ class Migrations:
 
         Raises:
             ValidationError: The text is not a valid request; every reason is in it.
-            Conflict: The id belongs to a migration with another request.
+            Conflict: The id belongs to a migration with another request, or to one that cannot be started again.
+            Unavailable: Temporal does not answer.
         """
         request = parse_request(text)
-        try:
-            run_id = await self._start(request, text, again=again, reuse=_reuse(again=again))
-        except WorkflowAlreadyStartedError:
-            return await self._known(request, text)
-        return StartResult(request.migration_id, Started.STARTED, run_id, correlation_id(request))
+        with _translated(request.migration_id):
+            if again:
+                await self._may_start_again(request)
+            try:
+                return await self._start(request, text, again=again, reuse=_reuse(again=again))
+            except WorkflowAlreadyStartedError:
+                return await self._known(request, text)
 
     async def _start(
         self, request: MigrationRequest, text: str | bytes, *, again: bool, reuse: WorkflowIDReusePolicy
-    ) -> str | None:
+    ) -> StartResult:
         handle = await self._client.start_workflow(
             WORKFLOW,
             RawValue(_json_payload(text)),
@@ -90,24 +111,31 @@ class Migrations:
             task_queue=self._task_queue,
             id_reuse_policy=reuse,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            memo={HASH_MEMO: request_hash(request), "correlationId": correlation_id(request), "again": again},
+            memo={**memo(request), "again": again},
             static_summary=summary(request),
         )
-        return handle.result_run_id
+        return StartResult(request.migration_id, Started.STARTED, handle.result_run_id, correlation_id(request))
+
+    async def _may_start_again(self, request: MigrationRequest) -> None:
+        """Refuse at once what the claim would refuse; an id that Temporal has forgotten is left to the claim."""
+        try:
+            description = await self._handle(request.migration_id).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return
+            raise
+        if description.status is not WorkflowExecutionStatus.FAILED:
+            await _same_request(description, request)
+        phase = description.typed_search_attributes.get(_PHASE)
+        if description.status is not WorkflowExecutionStatus.RUNNING and phase and phase not in _MAY_START_AGAIN:
+            raise Conflict(f"{request.migration_id} has ended as {phase}, and cannot be started again")
 
     async def _known(self, request: MigrationRequest, text: str | bytes) -> StartResult:
         """What a start means whose id is known: nothing new, but after a start that touched nothing."""
-        digest = request_hash(request)
         description = await self._handle(request.migration_id).describe()
         if description.status is WorkflowExecutionStatus.FAILED:
-            run_id = await self._start(request, text, again=False, reuse=WorkflowIDReusePolicy.ALLOW_DUPLICATE)
-            return StartResult(request.migration_id, Started.STARTED, run_id, correlation_id(request))
-        known = await description.memo_value(HASH_MEMO, default=None)
-        if known is not None and known != digest:
-            raise Conflict(
-                f"{request.migration_id} is the id of a migration with another request",
-                action="choose another migrationId, or send the request as it was",
-            )
+            return await self._start(request, text, again=False, reuse=WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+        await _same_request(description, request)
         running = description.status is WorkflowExecutionStatus.RUNNING
         outcome = Started.ALREADY_RUNNING if running else Started.ALREADY_ENDED
         return StartResult(request.migration_id, outcome, description.run_id, correlation_id(request))
@@ -118,15 +146,21 @@ class Migrations:
         Raises:
             NotFound: There is no such migration, or it has ended.
             Conflict: The migration refuses the decision, and says why.
+            Unavailable: No worker took it in time; it may be taken later.
         """
         handle = self._handle(migration_id)
         try:
-            answer: dict[str, Any] = await handle.execute_update(name, payload, id=f"{name}-{uuid4()}")
+            with _translated(migration_id):
+                async with asyncio.timeout(DECIDED_WITHIN.total_seconds()):
+                    answer: dict[str, Any] = await handle.execute_update(name, payload, id=f"{name}-{uuid4()}")
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             raise Conflict(cause.message if isinstance(cause, ApplicationError) else str(cause)) from error
-        except RPCError as error:
-            raise _translated(error, migration_id) from error
+        except (TimeoutError, RPCTimeoutOrCancelledError) as error:
+            waited = f"{DECIDED_WITHIN.total_seconds():.0f} s"
+            raise Unavailable(
+                f"no worker took the decision about {migration_id} in {waited}; it is taken when one is back"
+            ) from error
         return answer
 
     async def status(self, migration_id: str) -> MigrationStatus:
@@ -134,17 +168,37 @@ class Migrations:
 
         Raises:
             NotFound: There is no such migration.
+            Conflict: Its request was refused: there is no status, but the reasons.
             Unavailable: No worker answers.
         """
-        try:
-            found: MigrationStatus = await self._handle(migration_id).query("status", result_type=MigrationStatus)
-        except RPCError as error:
-            raise _translated(error, migration_id) from error
+        handle = self._handle(migration_id)
+        with _translated(migration_id):
+            try:
+                found: MigrationStatus = await handle.query("status", result_type=MigrationStatus)
+            except WorkflowQueryFailedError as error:
+                raise Conflict(await self._refusal(migration_id) or str(error)) from error
         return found
 
+    async def _refusal(self, migration_id: str) -> str | None:
+        """Why a migration ended before it had a status."""
+        handle = self._handle(migration_id)
+        if (await handle.describe()).status is not WorkflowExecutionStatus.FAILED:
+            return None
+        try:
+            await handle.result()
+        except WorkflowFailureError as failed:
+            return f"{migration_id} was refused: {failed.cause}"
+        return None
+
     async def pending(self, migration_id: str) -> list[str]:
-        """What the migration's activities wait for right now, in their own words."""
-        description = await self._handle(migration_id).describe()
+        """What the migration's activities wait for right now, in their own words.
+
+        Raises:
+            NotFound: There is no such migration.
+            Unavailable: Temporal does not answer.
+        """
+        with _translated(migration_id):
+            description = await self._handle(migration_id).describe()
         return [
             activity.last_failure.message
             for activity in description.raw_description.pending_activities
@@ -159,11 +213,13 @@ def _reuse(*, again: bool) -> WorkflowIDReusePolicy:
     return WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
 
 
-def summary(request: MigrationRequest) -> str:
-    """One line for the lists of the Web UI."""
-    target = request.target
-    wave = f", {request.wave_id}" if request.wave_id else ""
-    return f"{request.app_name} ({request.environment}) -> {target.account_id}/{target.region}{wave}"
+async def _same_request(description: WorkflowExecutionDescription, request: MigrationRequest) -> None:
+    known = await description.memo_value(REQUEST_HASH, default=None)
+    if known is not None and known != request_hash(request):
+        raise Conflict(
+            f"{request.migration_id} is the id of a migration with another request",
+            action="choose another migrationId, or send the request as it was",
+        )
 
 
 def _json_payload(text: str | bytes) -> Payload:
@@ -171,9 +227,25 @@ def _json_payload(text: str | bytes) -> Payload:
     return Payload(metadata={"encoding": b"json/plain"}, data=data)
 
 
-def _translated(error: RPCError, migration_id: str) -> Exception:
-    if error.status is RPCStatusCode.NOT_FOUND:
-        return NotFound(f"there is no running migration {migration_id}")
-    if error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION):
-        return Unavailable(f"no worker answers for {migration_id}: {error.message}")
-    return ValidationError(error.message)
+_NO_ANSWER = frozenset(
+    {
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.FAILED_PRECONDITION,
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+
+
+@contextmanager
+def _translated(migration_id: str) -> Iterator[None]:
+    """Turn what Temporal's frontend says into our own errors."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise NotFound(f"there is no running migration {migration_id}") from error
+        if error.status in _NO_ANSWER:
+            raise Unavailable(f"no worker answers for {migration_id}: {error.message}") from error
+        raise ValidationError(error.message) from error

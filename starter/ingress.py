@@ -6,7 +6,10 @@ A message is deleted only after its migration is durable in Temporal; a repeat s
 import asyncio
 import json
 import signal
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -61,16 +64,17 @@ class Ingress:
         """Take from this queue."""
         self._migrations = migrations
         self._queue = queue
+        # Of its own: the loop waits for its default executor at its end, and a long poll takes its time.
+        self._receiver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="receive")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take batches until asked to stop."""
         logger.info("ingress started")
         stopping = asyncio.create_task(stop.wait())
         while not stop.is_set():
-            receiving = asyncio.create_task(
-                asyncio.to_thread(self._queue.receive, BATCH, int(LONG_POLL.total_seconds()))
-            )
-            await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            receiving = asyncio.get_running_loop().run_in_executor(self._receiver, self._receive)
+            under_way: set[asyncio.Future[Any]] = {receiving, stopping}
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             if not receiving.done():
                 break  # nothing was handed to us: a message that arrives now becomes visible again by itself
             try:
@@ -82,6 +86,9 @@ class Ingress:
             await asyncio.gather(*(self.take(message) for message in messages))
         stopping.cancel()
         logger.info("ingress stopped")
+
+    def _receive(self) -> Sequence[Message]:
+        return self._queue.receive(BATCH, int(LONG_POLL.total_seconds()))
 
     async def take(self, message: Message) -> None:
         """Take one message to its end; trouble of ours leaves it in the queue."""

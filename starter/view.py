@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -41,6 +41,20 @@ def table(status: MigrationStatus, waits: list[str]) -> RenderableType:
             _seconds(took),
         )
     return Group(steps, *(Text(note) for note in notes(status, waits)))
+
+
+def stale(status: MigrationStatus, why: Exception) -> str:
+    """One line for a status that nobody could be asked for: where it is from, and how old it is."""
+    return f"from the read model, {_seconds(_age(status))} old: {why}"
+
+
+def staleness(status: MigrationStatus, why: Exception | None) -> dict[str, Any]:
+    """The same for programs; nothing for a status that is the migration's own word."""
+    return {"readModel": {"ageSeconds": _age(status).total_seconds(), "reason": str(why)}} if why else {}
+
+
+def _age(status: MigrationStatus) -> timedelta:
+    return datetime.now(UTC) - status.updated
 
 
 def headline(status: MigrationStatus) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from rich.console import Console
 from rich.live import Live
 
+from migration.errors import Unavailable
 from migration.status import MigrationStatus
 from starter import view
 from starter.client import Migrations
@@ -15,11 +16,20 @@ LOOK_EVERY = timedelta(seconds=0.5)
 
 
 async def changes(migrations: Migrations, migration_id: str) -> AsyncIterator[tuple[MigrationStatus, list[str]]]:
-    """The status after every change, and what the activities wait for; ends with the migration."""
+    """The status after every change, and what the activities wait for; ends with the migration.
+
+    Once it has been seen, a worker that is away for a while does not end the watch.
+    """
     seen: tuple[int, int, list[str]] | None = None
     while True:
-        status = await migrations.status(migration_id)
-        waits = [] if status.phase.ended else await migrations.pending(migration_id)
+        try:
+            status = await migrations.status(migration_id)
+            waits = [] if status.phase.ended else await migrations.pending(migration_id)
+        except Unavailable:
+            if seen is None:
+                raise
+            await asyncio.sleep(LOOK_EVERY.total_seconds())
+            continue
         if seen != (status.generation, status.version, waits):
             seen = (status.generation, status.version, waits)
             yield status, waits

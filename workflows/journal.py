@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.state import MigrationState, SaveState
     from migration import policies
     from migration.canonical import canonical_json
+    from migration.memo import REQUEST_HASH, memo, summary
     from migration.messages import Message, MessageType
     from migration.request import MigrationRequest
     from migration.status import (
@@ -223,7 +224,7 @@ class Journal:
     def _details(self) -> str:
         """The step table that the Web UI shows, as Markdown."""
         status = self.status
-        lines = [f"**{status.phase}** · {status.message}", f"served by: {status.served_by}"]
+        lines = [f"**{status.phase}** · {status.message}", summary(self.request), f"served by: {status.served_by}"]
         if status.awaiting:
             who = ", ".join(status.awaiting.who) or "an operator"
             lines.append(f"waiting for {who}: {status.awaiting.message}")
@@ -237,7 +238,9 @@ def _row(line: StepProgress) -> str:
 
 
 def introduce(request: MigrationRequest) -> None:
-    """Make the migration findable by wave, application and target."""
+    """Make the migration findable by wave, application and target, and recognisable whoever started it."""
+    if REQUEST_HASH not in workflow.memo():
+        workflow.upsert_memo(memo(request))
     pairs = [
         APP.value_set(request.app_name),
         ACCOUNT.value_set(request.target.account_id),

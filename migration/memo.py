@@ -1,0 +1,22 @@
+"""What Temporal's lists say of a migration: a line for people, and the memo by which it is recognised."""
+
+from migration.correlation import correlation_id
+from migration.request import MigrationRequest, request_hash
+
+REQUEST_HASH = "requestHash"
+
+
+def summary(request: MigrationRequest) -> str:
+    """One line: which application goes where, in which wave."""
+    target = request.target
+    wave = f", {request.wave_id}" if request.wave_id else ""
+    return f"{request.app_name} ({request.environment}) -> {target.account_id}/{target.region}{wave}"
+
+
+def memo(request: MigrationRequest) -> dict[str, str]:
+    """The memo of every run. The summary is in it because Temporal keeps a static summary for the first run alone."""
+    return {
+        REQUEST_HASH: request_hash(request),
+        "correlationId": correlation_id(request),
+        "summary": summary(request),
+    }
