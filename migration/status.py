@@ -115,6 +115,7 @@ class ServerProgress(Live):
     test_instance_id: str | None = None
     instance_id: str | None = None
     address: str | None = None
+    source_off: bool = False
 
 
 class Awaiting(Model):

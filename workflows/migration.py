@@ -347,12 +347,18 @@ class MigrationWorkflow(Story):
         context.register(FenceTarget(step=step, what="stop the launched instances", source_server_ids=ids))
 
     async def _caught_up(self) -> None:
-        """The last look before the source goes off: continuous, no lag, no backlog."""
+        """The last look before the source goes off: continuous, no lag, no backlog.
+
+        A source that an earlier entry has switched off has nothing left to send, and MGN calls it stalled.
+        """
+        on = tuple(s.source_server_id for s in self._context.servers if s.source_server_id and not s.source_off)
+        if not on:
+            return
         await self._context.do(
             ApplicationMigration.await_replication,
             AwaitReplication(
                 where=self._context.where,
-                source_server_ids=self._context.record_ids,
+                source_server_ids=on,
                 max_lag=policies.NO_LAG,
                 stable_observations=1,
                 until=workflow.now() + self._request.quiesce.within,
@@ -372,6 +378,8 @@ class MigrationWorkflow(Story):
         await self._context.do(
             Sources.shut_down_sources, request, policies.ACT, f"shut down {', '.join(sorted(names))}"[:200]
         )
+        for name in names:
+            self._context.progress_of(name).source_off = True
 
     async def _snapshot_sources(self) -> None:
         if self._request.source_snapshot is SourceSnapshot.AT_CUTOVER:

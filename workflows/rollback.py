@@ -160,6 +160,8 @@ class WayBack:
     async def _restore_source(self, undo: RestoreSource) -> None:
         connection = self._context.request.source.connection
         request = SourceMachines(connection=connection, sources=undo.sources)
+        for server in self._context.servers:
+            server.source_off = False
         await self._act(Sources.restore_sources, request, undo.what)
         self._journal.served_by(Side.SOURCE)
 

@@ -284,6 +284,8 @@ class Story(TakesDecisions):
         later = self._context.desk.stop
         if later is not None and phase is not Phase.COMPLETED:
             phase, message = later.outcome, later.reason
+        if phase is Phase.COMPLETED:
+            self._status.failure = None
         if self._claimed:
             await self._finish_claim(phase)
         self._status.ended = workflow.now()

@@ -141,6 +141,10 @@ class World:
         error = error or ApplicationError(f"{name} failed", type="MigrationExecutionError", non_retryable=True)
         self._failures.setdefault(name, []).append(_Failure(range(call, call + times), error))
 
+    def repair(self, name: str) -> None:
+        """Let every call of this activity succeed from now on."""
+        self._failures.pop(name, None)
+
     def hold(self, name: str, *, call: int = 1, obedient: bool = False) -> Hold:
         """Let the `call`-th call of this activity wait until it is released."""
         hold = Hold(call, obedient)
