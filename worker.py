@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from functools import cache
-from typing import Any, TypeVar
+from threading import Lock
+from typing import Any, Generic, TypeVar
 
 import structlog
 from temporalio.client import Client
@@ -50,14 +50,15 @@ GRACE = timedelta(seconds=30)
 MOST_WORKFLOWS_CACHED = 2000
 
 logger = structlog.get_logger("worker")
-Adapter = TypeVar("Adapter")
+Adapter = TypeVar("Adapter", VCenter, ServiceNow)
 
 
-def activities(settings: Settings) -> list[Callable[..., Any]]:
-    """Every activity of the product, over the real systems that the settings name."""
+def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[..., Any]]:
+    """Every activity of the product, over the real systems that the settings name; `closing` ends the connections."""
     sessions = AwsSessions(settings.state_region)
-    hypervisors = _by_name("vCenter", settings.vcenters, VCenter)
-    databases = _by_name("ServiceNow", settings.servicenows, ServiceNow)
+    closing.callback(sessions.close)
+    hypervisors = _ByName("vCenter", settings.vcenters, VCenter, closing)
+    databases = _ByName("ServiceNow", settings.servicenows, ServiceNow, closing)
     bound, poll = settings.act_bound, settings.poll
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
@@ -82,19 +83,32 @@ def activities(settings: Settings) -> list[Callable[..., Any]]:
     return [method for instance in classes for method in _activity_methods(instance)]
 
 
-def _by_name(kind: str, connections: Mapping[str, Connection], make: Callable[[Connection], Adapter]) -> Any:
+class _ByName(Generic[Adapter]):
     """A factory of adapters by connection name; no name means the only one there is."""
 
-    @cache
-    def adapter(name: str) -> Adapter:
-        if not name and len(connections) == 1:
-            return adapter(next(iter(connections)))
-        if name not in connections:
-            known = ", ".join(sorted(connections)) or "none"
-            raise NotFound(f"the settings have no {kind} connection {name!r}; they have {known}")
-        return make(connections[name])
+    def __init__(
+        self,
+        kind: str,
+        connections: Mapping[str, Connection],
+        make: Callable[[Connection], Adapter],
+        closing: AsyncExitStack,
+    ) -> None:
+        self._kind, self._connections, self._make, self._closing = kind, connections, make, closing
+        self._made: dict[str, Adapter] = {}
+        self._lock = Lock()
 
-    return adapter
+    def __call__(self, name: str) -> Adapter:
+        """The adapter of that connection. Raises `NotFound`."""
+        if not name and len(self._connections) == 1:
+            name = next(iter(self._connections))
+        if name not in self._connections:
+            known = ", ".join(sorted(self._connections)) or "none"
+            raise NotFound(f"the settings have no {self._kind} connection {name!r}; they have {known}")
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._make(self._connections[name])
+                self._closing.callback(self._made[name].close)
+            return self._made[name]
 
 
 def _activity_methods(instance: Any) -> list[Callable[..., Any]]:
@@ -102,13 +116,13 @@ def _activity_methods(instance: Any) -> list[Callable[..., Any]]:
     return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
 
 
-def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecutor) -> Worker:
+def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecutor, closing: AsyncExitStack) -> Worker:
     """The worker of the product's one task queue."""
     return Worker(
         client,
         task_queue=settings.task_queue,
         workflows=[MigrationWorkflow, CallbackWorkflow],
-        activities=activities(settings),
+        activities=activities(settings, closing),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,
         max_cached_workflows=MOST_WORKFLOWS_CACHED,
@@ -134,7 +148,7 @@ async def main() -> None:
     await ensure_search_attributes(client)
     async with AsyncExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(settings.activity_threads, thread_name_prefix="activity"))
-        await stack.enter_async_context(build_worker(client, settings, executor))
+        await stack.enter_async_context(build_worker(client, settings, executor, stack))
         logger.info("worker started", task_queue=settings.task_queue)
         await stop.wait()
         logger.info("worker stops")
