@@ -33,6 +33,7 @@ from starter.watch import follow
 
 APPROVER = "approver-1@example.com"
 _STARTED_WITHIN = 60.0
+_CALLBACK_WITHIN = 15.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -116,7 +117,15 @@ async def _migrate(cloud: Supervisor, console: Console, request: dict[str, Any])
 
     last = await follow(migrations, request["migrationId"], console, approve_at_the_gate)
     await asyncio.gather(*approving)
+    await _heard_the_end(Systems(cloud.local), request["migrationId"])
     return last
+
+
+async def _heard_the_end(systems: Systems, migration_id: str) -> None:
+    """Give the last callback its time; the report says it when none came."""
+    deadline = time.monotonic() + _CALLBACK_WITHIN
+    while not systems.heard_the_end(migration_id) and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
 
 
 async def _started(migrations: Migrations, migration_id: str) -> None:

@@ -22,6 +22,8 @@ from migration.settings import Connection
 Ending = Literal["target", "source"]
 """Which side serves in the end."""
 
+_LAST_CALLBACK = {"target": "MigrationSucceeded", "source": "MigrationRolledBack"}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -90,19 +92,36 @@ class Systems:
         listed: list[dict[str, Any]] = reply.json()["deliveries"]
         return listed
 
+    def heard_the_end(self, migration_id: str) -> bool:
+        """Whether the last callback is here; it leaves when the migration has ended, and nobody waits for it."""
+        deliveries = self.deliveries(migration_id)
+        return bool(deliveries) and deliveries[-1]["type"] in _LAST_CALLBACK.values()
+
     def ledger(self, service: str) -> list[dict[str, Any]]:
         """The calls that a service accepted."""
         reply = httpx.get(self.local["ledger"], params={"service": service}, trust_env=False)
         return [json.loads(line) for line in reply.text.splitlines()]
 
 
-def report(systems: Systems, application: str, migration_id: str, ending: Ending) -> list[Line]:
-    """Read everything back, and judge it by the side that should serve."""
+def report(
+    systems: Systems, application: str, migration_id: str, ending: Ending, *, tests: int = 1, cutovers: int = 1
+) -> list[Line]:
+    """Read everything back, and judge it by the side that should serve.
+
+    Args:
+        systems: What is asked.
+        application: The application's name.
+        migration_id: The migration that moved it, or tried.
+        ending: The side that should serve now.
+        tests: How often MGN should have been asked for a test launch.
+        cutovers: How often for a cutover launch: once for each tier of each entry into that step.
+    """
     return [
         *_traffic(systems, application, migration_id, ending),
         *_target(systems, migration_id, ending),
         *_source(systems, application, ending),
         *_books(systems, application, migration_id, ending),
+        _ledger(systems, migration_id, ending, {"StartTest": tests, "StartCutover": cutovers}),
     ]
 
 
@@ -158,23 +177,20 @@ def _books(systems: Systems, application: str, migration_id: str, ending: Ending
         right = item["ip_address"] in running if ending == "target" else item["ip_address"] == vm["address"]
         yield Line("CMDB item", f"{vm['name']} at {item['ip_address']}, mark {item['correlation_id'] or 'none'}", right)
     yield _callbacks(systems, migration_id, ending)
-    yield _ledger(systems, migration_id, ending)
 
 
 def _callbacks(systems: Systems, migration_id: str, ending: Ending) -> Line:
     deliveries = systems.deliveries(migration_id)
     verified = sum(delivery["verified"] for delivery in deliveries)
     last = deliveries[-1]["type"] if deliveries else "none"
-    wanted = "MigrationSucceeded" if ending == "target" else "MigrationRolledBack"
-    right = bool(deliveries) and verified == len(deliveries) and last == wanted
+    right = bool(deliveries) and verified == len(deliveries) and last == _LAST_CALLBACK[ending]
     return Line("callbacks", f"{len(deliveries)} received, {verified} signatures verified, last {last}", right)
 
 
-def _ledger(systems: Systems, migration_id: str, ending: Ending) -> Line:
+def _ledger(systems: Systems, migration_id: str, ending: Ending, launches: Mapping[str, int]) -> Line:
     ids = {record["sourceServerID"] for record in systems.records(migration_id)}
     calls = Counter(e["operation"] for e in systems.ledger("mgn") if ids & set(e["targets"]))
-    wanted = {"StartTest": 1, "StartCutover": 1, "FinalizeCutover": 1 if ending == "target" else 0}
+    wanted = {**launches, "FinalizeCutover": len(ids) if ending == "target" else 0}
     counted = {name: calls[name] for name in wanted}
-    per_server = {**wanted, "FinalizeCutover": wanted["FinalizeCutover"] * len(ids)}
     said = ", ".join(f"{name} {count}" for name, count in counted.items())
-    return Line("ledger", f"{said}; CMDB system {SERVICENOW}, hypervisor {VCENTER}", counted == per_server)
+    return Line("ledger", f"{said}; CMDB system {SERVICENOW}, hypervisor {VCENTER}", counted == wanted)
