@@ -1,0 +1,79 @@
+"""Lanes of a sweep: each has a task queue and a worker of its own, so that a kill hits one migration and no other."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+from subprocess import Popen
+from typing import Self
+
+from localcloud.process import last_lines, spawn, stop_process
+from localcloud.supervisor import Supervisor
+
+ROOT = Path(__file__).resolve().parents[2]
+_POLL = {
+    "MIGRATOR_POLL__REPLICATION": "PT0.3S",
+    "MIGRATOR_POLL__JOB": "PT0.3S",
+    "MIGRATOR_POLL__HEALTH": "PT0.3S",
+    "MIGRATOR_POLL__SOAK": "PT0.3S",
+    "MIGRATOR_POLL__SOURCE": "PT0.2S",
+    "MIGRATOR_POLL__DNS": "PT0.2S",
+    "MIGRATOR_ACTIVITY_THREADS": "16",
+}
+
+
+class Lane:
+    """One worker, started again whenever it was killed."""
+
+    def __init__(self, cloud: Supervisor, number: int) -> None:
+        """Nothing runs yet."""
+        self.task_queue = f"lane-{number}"
+        self.kills = 0
+        self._cloud = cloud
+        self._log = cloud.state_dir / "logs" / f"{self.task_queue}.log"
+        self._process: Popen[bytes] | None = None
+        self._turn = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Start the worker."""
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the worker."""
+        if self._process:
+            stop_process(self._process, within=1.0)
+
+    def kill(self) -> None:
+        """SIGKILL the worker, and start another when it is dead."""
+        with self._turn:
+            if self._process:
+                self._process.kill()
+                self._process.wait()
+            self.kills += 1
+            self._start()
+
+    def last_words(self) -> str:
+        """What the worker wrote last."""
+        return last_lines(self._log, 40)
+
+    def wait_for_start(self, within: float = 60.0) -> None:
+        """Return when the worker says that it has started.
+
+        Raises:
+            OSError: It has ended, or said nothing in time.
+        """
+        deadline = time.monotonic() + within
+        while b"worker started" not in (self._log.read_bytes() if self._log.exists() else b""):
+            if time.monotonic() > deadline or (self._process and self._process.poll() is not None):
+                raise OSError(f"the worker of {self.task_queue} does not start:\n{self.last_words()}")
+            time.sleep(0.1)
+
+    def _start(self) -> None:
+        environment = {
+            **self._cloud.environment(),
+            **_POLL,
+            "MIGRATOR_TASK_QUEUE": self.task_queue,
+            "PYTHONPATH": str(ROOT),
+        }
+        self._process = spawn([sys.executable, "-m", "tests.sweep.quick_worker"], environment, self._log, cwd=ROOT)

@@ -1,0 +1,180 @@
+"""Where a sweep takes place: one local cloud, some lanes, and one fresh application for every run."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.common import SearchAttributeKey
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+
+from localcloud.faults import Rule
+from localcloud.report import Systems
+from localcloud.supervisor import Supervisor, request_for
+from migration.errors import MigrationError
+from migration.status import MigrationStatus
+from starter.client import Migrations
+from tests.sweep.cases import Case, Names
+from tests.sweep.checker import Outcome, entries_of, judge
+from tests.sweep.lanes import Lane
+from workflows.callbacks import callbacks_id
+
+CLOCK_FACTOR = 600.0
+ENDS_WITHIN = 240.0
+
+_PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
+_LOOK = 0.25
+_CALLBACKS_WITHIN = 60.0
+_ASKS = frozenset({"AWAITING_DECISION", "ROLLBACK_INCOMPLETE"})
+_APPROVAL = {"approver": "approver-1@example.com", "comment": "go"}
+_ROLLBACK = {"by": "approver-1@example.com", "to": "start", "comment": "as planned"}
+
+
+class Site:
+    """A running cloud with lanes."""
+
+    def __init__(self, cloud: Supervisor, lanes: Sequence[Lane], client: Client) -> None:
+        """Keep the parts."""
+        self.cloud = cloud
+        self.client = client
+        self.systems = Systems(cloud.local)
+        self._lanes: asyncio.Queue[Lane] = asyncio.Queue()
+        for lane in lanes:
+            self._lanes.put_nowait(lane)
+        self._applications: Iterator[str] = iter(cloud.local["dns_names"])
+        self._victims: dict[str, Lane] = {}
+        cloud.faults.killer = self._kill
+
+    async def run(self, case: Case) -> Outcome:
+        """Run one case with a fresh application on the next free lane, and judge it by itself."""
+        lane = await self._lanes.get()
+        try:
+            return await _Run(self, lane, case, self._next_names()).play()
+        finally:
+            self._lanes.put_nowait(lane)
+
+    def expect(self, rules: Sequence[Rule], lane: Lane) -> list[str]:
+        """Plan these faults, whose kills are meant for this lane; returns their ids."""
+        self._victims |= {rule.target: lane for rule in rules if rule.target}
+        return [self.cloud.faults.add(rule) for rule in rules]
+
+    def _kill(self, rule: Rule) -> None:
+        self._victims[rule.target or ""].kill()
+
+    def _next_names(self) -> Names:
+        application = next(self._applications)
+        return Names(application, f"mig-{application}", self.cloud.local["dns_names"][application])
+
+
+class _Run:
+    """One migration under one case."""
+
+    def __init__(self, site: Site, lane: Lane, case: Case, names: Names) -> None:
+        self._site, self._lane, self._case, self._names = site, lane, case, names
+        self._migrations = Migrations(site.client, lane.task_queue)
+        self._outcome = Outcome(case, names)
+        self._asked_for: set[str] = set()
+
+    @property
+    def _handle(self) -> WorkflowHandle[Any, Any]:
+        return self._site.client.get_workflow_handle(self._names.migration_id)
+
+    async def play(self) -> Outcome:
+        began, outcome = time.monotonic(), self._outcome
+        planned = self._site.expect(self._case.rules(self._names), self._lane)
+        lasting = len(self._case.ending.faults(self._names))
+        await self._migrations.start(json.dumps(self._request()))
+        ended = await self._follow()
+        outcome.seconds = time.monotonic() - began
+        unmet = self._site.cloud.faults.rules().keys() & set(planned[lasting:])
+        outcome.problems += [f"never met: {self._site.cloud.faults.rules()[rule_id]}" for rule_id in sorted(unmet)]
+        if ended:
+            await self._callbacks_leave()
+            await asyncio.to_thread(self._judge)
+        for rule_id in planned:
+            self._site.cloud.faults.remove(rule_id)
+        return outcome
+
+    def _request(self) -> dict[str, Any]:
+        names = self._names
+        own = {"migrationId": names.migration_id, "waveId": names.wave}
+        request = request_for(self._site.cloud.local, names.application, **{**own, **self._case.ending.overrides})
+        for check in request["healthChecks"]:
+            check["within"] = "PT3S" if self._case.ending.faults(names) else "PT30S"
+        return request
+
+    def _judge(self) -> None:
+        entries = self._site.cloud.ledger.entries()
+        self._outcome.entries = entries_of(entries, self._names)
+        self._outcome.problems += judge(self._outcome, self._site.systems)
+
+    # --- following -----------------------------------------------------------------------------------------------
+
+    async def _follow(self) -> bool:
+        """Decide what is to be decided until it has ended; false when it does not end by itself."""
+        deadline = time.monotonic() + ENDS_WITHIN
+        while time.monotonic() < deadline:
+            described = await self._handle.describe()
+            if described.status is not WorkflowExecutionStatus.RUNNING:
+                await self._ended()
+                return True
+            phase = str(described.typed_search_attributes.get(_PHASE))
+            if phase in _ASKS:
+                break
+            await self._decide(phase)
+            await asyncio.sleep(_LOOK)
+        await self._give_up()
+        return False
+
+    async def _decide(self, phase: str) -> None:
+        decision = {"AWAITING_APPROVAL": ("approve", _APPROVAL)}
+        if self._case.ending.rolls_back_in:
+            decision[self._case.ending.rolls_back_in] = ("rollback", _ROLLBACK)
+        if phase in self._asked_for or phase not in decision:
+            return
+        # With no worker there is no answer; the next look decides again, and a decision taken twice is refused.
+        with contextlib.suppress(MigrationError, RPCError, TimeoutError):
+            await asyncio.wait_for(self._migrations.decide(self._names.migration_id, *decision[phase]), 10)
+            self._asked_for.add(phase)
+
+    async def _ended(self) -> None:
+        result, ending = await self._handle.result(), self._case.ending
+        said = (result["status"], result["servedBy"])
+        if said != (ending.status, ending.served_by):
+            self._outcome.problems.append(f"ended {said}: {result['message']}")
+
+    async def _give_up(self) -> None:
+        said = "no answer"
+        with contextlib.suppress(RPCError, TimeoutError):
+            query = self._handle.query("status", result_type=MigrationStatus)
+            status: MigrationStatus = await asyncio.wait_for(query, 30)
+            pending = await self._migrations.pending(self._names.migration_id)
+            said = f"{status.phase}: {status.message} {pending}"
+        self._outcome.problems.append(f"does not end: {said}")
+        await self._handle.terminate("given up by the sweep")
+
+    async def _callbacks_leave(self) -> None:
+        handle = self._site.client.get_workflow_handle(callbacks_id(self._names.migration_id))
+        try:
+            await asyncio.wait_for(handle.result(), _CALLBACKS_WITHIN)
+        except TimeoutError:
+            self._outcome.problems.append(f"its callbacks did not leave within {_CALLBACKS_WITHIN:.0f} s")
+
+
+@asynccontextmanager
+async def site(state_dir: Path, *, applications: int, lanes: int) -> AsyncIterator[Site]:
+    """Bring a cloud up for so many runs, with so many of them at a time."""
+    cloud = Supervisor(state_dir, applications=applications, clock_factor=CLOCK_FACTOR)
+    with ExitStack() as running:
+        await asyncio.to_thread(running.enter_context, cloud)
+        started = [running.enter_context(Lane(cloud, number)) for number in range(1, lanes + 1)]
+        for lane in started:
+            await asyncio.to_thread(lane.wait_for_start)
+        client = await Client.connect(cloud.local["temporal"], data_converter=pydantic_data_converter)
+        yield Site(cloud, started, client)

@@ -1,0 +1,86 @@
+"""Runs cases, some at a time, on clouds that are replaced when their applications are used up."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tests.sweep.cases import FAULTS, Case, Ending, Fault, Point, points, spread
+from tests.sweep.checker import Outcome, compare
+from tests.sweep.site import Site, site
+
+LANES = 6
+APPLICATIONS = 96
+
+_TOGETHER = frozenset({"dynamodb", "callback"})
+"""Services whose points are met in one run: they are records of what happens, not what happens."""
+
+
+class Sweep:
+    """Outcomes of cases, each compared with the fault-free run of its ending."""
+
+    def __init__(
+        self, new_directory: Callable[[], Path], *, lanes: int = LANES, applications: int = APPLICATIONS
+    ) -> None:
+        """Nothing runs yet. `new_directory` gives a state directory for each cloud."""
+        self.outcomes: list[Outcome] = []
+        self._new_directory = new_directory
+        self._lanes, self._applications = lanes, applications
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+        self._site: Site | None = None
+        self._left = 0
+        self._references: dict[str, Outcome] = {}
+
+    def close(self) -> None:
+        """Stop the cloud."""
+        self._runner.run(self._stack.aclose())
+        self._runner.close()
+
+    def reference(self, ending: Ending) -> Outcome:
+        """The fault-free run of an ending."""
+        if ending.name not in self._references:
+            (outcome,) = self._runner.run(self._run([Case(ending)]))
+            self._references[ending.name] = outcome
+        return self._references[ending.name]
+
+    def points(self, ending: Ending, since: str | None = None) -> list[Point]:
+        """The points of an ending, those of the records included; `since` an operation: only those after its last."""
+        reference = self.reference(ending)
+        found = points(reference.entries, reference.names)
+        places = [place for place, point in enumerate(found) if point.operation == since]
+        return spread(found[places[-1] + 1 if places else 0 :])
+
+    def run(self, cases: Sequence[Case]) -> list[Outcome]:
+        """Run the cases and compare each with its reference."""
+        for ending in {case.ending.name: case.ending for case in cases}.values():
+            self.reference(ending)
+        outcomes = self._runner.run(self._run(cases))
+        for outcome in outcomes:
+            outcome.problems += compare(outcome, self.reference(outcome.case.ending))
+        self.outcomes += outcomes
+        return outcomes
+
+    async def _run(self, cases: Sequence[Case]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(cases):
+            place = await self._place()
+            batch = cases[len(outcomes) : len(outcomes) + self._left]
+            self._left -= len(batch)
+            outcomes += await asyncio.gather(*(place.run(case) for case in batch))
+        return outcomes
+
+    async def _place(self) -> Site:
+        if self._site is None or not self._left:
+            await self._stack.aclose()
+            place = site(self._new_directory(), applications=self._applications, lanes=self._lanes)
+            self._site, self._left = await self._stack.enter_async_context(place), self._applications
+        return self._site
+
+
+def cases_of(ending: Ending, found: Iterable[Point], faults: Iterable[Fault] = FAULTS) -> list[Case]:
+    """One case for each fault at each point; the points of the records together."""
+    alone = [point for point in found if point.service not in _TOGETHER]
+    records = tuple(point for point in found if point.service in _TOGETHER)
+    groups = [*((point,) for point in alone), *((records,) if records else ())]
+    return [Case(ending, fault, group) for fault in faults for group in groups]
