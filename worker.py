@@ -1,6 +1,8 @@
 """The composition root: settings -> adapters -> activities -> Worker. The only file that knows both sides."""
 
 import asyncio
+import logging
+import os
 import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +95,10 @@ class _ByName(Generic[Adapter]):
         make: Callable[[Connection], Adapter],
         closing: AsyncExitStack,
     ) -> None:
-        self._kind, self._connections, self._make, self._closing = kind, connections, make, closing
+        self._kind = kind
+        self._connections = connections
+        self._make: Callable[[Connection], Adapter] = make
+        self._closing = closing
         self._made: dict[str, Adapter] = {}
         self._lock = Lock()
 
@@ -156,3 +161,6 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    # The SDK's own threads may still call into an interpreter that is being taken down, which aborts it.
+    logging.shutdown()
+    os._exit(0)

@@ -17,7 +17,7 @@ import urllib.request
 from datetime import timedelta
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]  # PyYAML carries no types
+import yaml
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 not found or not allowed now.
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -282,13 +281,8 @@ def demo(context: typer.Context) -> None:
 
 
 def _local_cloud(command: str, arguments: list[str]) -> NoReturn:
-    """The local cloud is a program of its own; product code does not know it."""
-    process = subprocess.Popen([sys.executable, "-m", "localcloud", command, *arguments])  # noqa: S603  our own program
-    while True:
-        try:
-            raise typer.Exit(process.wait())
-        except KeyboardInterrupt:
-            continue  # it got the same Ctrl-C, and stops in order
+    """Become the local cloud, which is a program of its own: product code does not know it, signals reach it."""
+    os.execv(sys.executable, [sys.executable, "-m", "localcloud", command, *arguments])  # noqa: S606  our own program
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------
