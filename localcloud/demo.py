@@ -124,7 +124,9 @@ async def _migrate(cloud: Supervisor, console: Console, request: dict[str, Any])
 async def _heard_the_end(systems: Systems, migration_id: str) -> None:
     """Give the last callback its time; the report says it when none came."""
     deadline = time.monotonic() + _CALLBACK_WITHIN
-    while not systems.heard_the_end(migration_id) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if systems.heard_the_end(migration_id):
+            return
         await asyncio.sleep(0.2)
 
 
