@@ -1,0 +1,52 @@
+"""The promise, after everything that the other end-to-end tests did to the applications."""
+
+import asyncio
+
+import psutil
+
+from migration.status import Phase
+from tests.e2e.local_cloud import LocalCloud
+
+GONE_WITHIN = 20.0
+
+
+async def test_a_request_for_what_is_not_offered_yet_touches_nothing(cloud: LocalCloud) -> None:
+    hook = {"at": "beforeQuiesce", "on": "source", "server": "forum-web-01", "type": "ssm", "ref": "AWS-RunShellScript"}
+    file = cloud.written(cloud.request("forum", migrationId="mig-forum-hooks") | {"hooks": [hook]})
+    assert (await cloud.migrator("start", file)).code == 0
+    status = await cloud.reaches("mig-forum-hooks", Phase.FAILED)
+    assert status.failure is not None
+    assert status.failure.type == "PrerequisiteError"
+    assert "hooks" in status.failure.message
+    servers = {"forum-web-01", "forum-web-02"}
+    calls = await asyncio.gather(*(cloud.ledger(service) for service in ("mgn", "ssm", "vcenter", "servicenow")))
+    assert [entry for entries in calls for entry in entries if servers & set(entry["targets"])] == []
+
+
+async def test_no_write_is_lost_and_no_two_sides_ever_serve(quiet_cloud: LocalCloud) -> None:
+    for name in quiet_cloud.local["dns_names"]:
+        account = await quiet_cloud.application(name)
+        assert account["overlaps"] == [], name
+        assert [server["lostWrites"] for server in account["servers"]] == [0, 0], name
+        assert {server["servedBy"] for server in account["servers"]} in ({"source"}, {"target"}), name
+        for server in account["servers"]:
+            assert sum(side["serving"] for side in server["sides"]) == 1, name
+
+
+async def test_no_message_is_left_in_the_queue(quiet_cloud: LocalCloud) -> None:
+    assert await quiet_cloud.request_queue_is_empty()
+
+
+async def test_every_refused_message_was_refused_once(quiet_cloud: LocalCloud) -> None:
+    letters = await quiet_cloud.dead_letters()
+    assert letters
+    assert {message_id: found for message_id, found in letters.items() if len(found) != 1} == {}
+
+
+def test_a_sigterm_stops_the_whole_cloud_and_leaves_no_process(cloud_to_stop: LocalCloud) -> None:
+    supervisor = psutil.Process(cloud_to_stop.process.pid)
+    family = [supervisor, *supervisor.children(recursive=True)]
+    assert {process.name() for process in family} >= {"temporal", "vcenter"}
+    cloud_to_stop.stop()
+    assert cloud_to_stop.process.returncode == 0
+    assert psutil.wait_procs(family, timeout=GONE_WITHIN)[1] == []
