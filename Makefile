@@ -13,7 +13,7 @@ ARGS ?=
 STATE_DIR ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench clean
+.PHONY: help setup demo up test sweep check bench clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -27,8 +27,11 @@ demo: setup ## Two migrations on the local cloud: one completes, one rolls back.
 up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
 	@.venv/bin/migrator up --state-dir $(STATE_DIR) $(ARGS)
 
-test: setup ## All tests.
-	@$(PYTHON) -m pytest $(ARGS)
+test: setup ## All tests but the sweeps.
+	@$(PYTHON) -m pytest --ignore=tests/sweep $(ARGS)
+
+sweep: setup ## Every mutating call of a migration refused, lost, throttled, its worker killed.
+	@$(PYTHON) -m pytest tests/sweep $(ARGS)
 
 check: setup ## Lint, formatting, types, import contracts, generated files.
 	@$(PYTHON) -m ruff check
