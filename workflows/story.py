@@ -235,7 +235,8 @@ class Story(TakesDecisions):
                 renewed=chapter,
                 claimed=self._claimed,
                 committed_by=self._context.desk.committed_by,
-            )
+            ),
+            memo=workflow.memo(),  # an upserted one is not carried over by itself
         )
 
     # --- turning back ----------------------------------------------------------------------------------------
