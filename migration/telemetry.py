@@ -60,6 +60,7 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
 
 def flatten_temporal(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Name the migration, the step and the attempt the same way in the lines of workflows and of activities."""
+    event.pop("temporal_log", None)  # its words are in the message
     for key in ("temporal_workflow", "temporal_activity"):
         context = event.pop(key, None)
         if not isinstance(context, dict):

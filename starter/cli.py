@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 not found or not allowed now.
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -29,6 +30,9 @@ from starter.lookup import stored_status
 from starter.watch import follow
 
 FAILED, BAD_INPUT, NOT_NOW = 1, 2, 3
+
+# Where no logging is set up, the SDK's warnings (it retries) are nothing for the person at the terminal.
+logging.getLogger("temporalio").addHandler(logging.NullHandler())
 
 app = typer.Typer(
     name="migrator",

@@ -1,11 +1,13 @@
 """The client side of migrations: start, decide, look. What the CLI, the ingress and the tests share."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +26,7 @@ from temporalio.common import RawValue, SearchAttributeKey, WorkflowIDConflictPo
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from migration.correlation import correlation_id
@@ -68,9 +71,17 @@ async def connect() -> Client:
     config = ClientConfig.load_client_connect_config(config_file_strict=True)
     address = config.setdefault("target_host", "localhost:7233")
     try:
-        return await Client.connect(**config, data_converter=pydantic_data_converter)
+        return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=_runtime())
     except RuntimeError as error:
         raise Unavailable(f"no Temporal server answers at {address}: {error}") from error
+
+
+@cache
+def _runtime() -> Runtime:
+    """The SDK's own engine, which else writes its log lines to standard output, between our answers."""
+    forwarding = LogForwardingConfig(logging.getLogger("temporalio.core"))
+    level = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(level, forwarding=forwarding)))
 
 
 class Migrations:
@@ -159,7 +170,7 @@ class Migrations:
         except (TimeoutError, RPCTimeoutOrCancelledError) as error:
             waited = f"{DECIDED_WITHIN.total_seconds():.0f} s"
             raise Unavailable(
-                f"no worker took the decision about {migration_id} in {waited}; it is taken when one is back"
+                f"no worker took the decision about {migration_id} in {waited}; it may still be, when one is back"
             ) from error
         return answer
 
