@@ -167,7 +167,7 @@ class LocalCloud:
         entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
         sqs, queue = self.systems.aws("sqs"), self.local["queues"]["requests"]
         reply = await asyncio.to_thread(sqs.send_message_batch, QueueUrl=queue, Entries=entries)
-        assert "Failed" not in reply
+        assert reply.get("Failed", []) == []
         return [sent["MessageId"] for sent in sorted(reply["Successful"], key=lambda sent: int(sent["Id"]))]
 
     async def dead_letter(self, message_id: str) -> DeadLetter:

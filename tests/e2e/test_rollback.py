@@ -67,7 +67,7 @@ async def test_a_rollback_to_the_start_leaves_everything_as_it_was(cloud: LocalC
 async def test_a_rollback_fences_the_target_before_the_source_is_back(cloud: LocalCloud, stories: Stories) -> None:
     told = await stories.told(goes_back_to_the_start)
     kinds = [result.kind for result in told.undone]
-    assert kinds.index("fence_target") < kinds.index("restore_source") < kinds.index("end_cutover")
+    assert kinds.index("fenceTarget") < kinds.index("restoreSource") < kinds.index("endCutover")
     log = (await cloud.application("shop"))["servingLog"]
     targets = [each["to"] for each in log if each["side"] == "target"]
     sources = [each["from"] for each in log if each["side"] == "source"]

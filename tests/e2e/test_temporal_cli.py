@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from localcloud.report import Line
 from migration.status import MigrationStatus, Phase
 from tests.e2e.local_cloud import APPROVER, TASK_QUEUE, LocalCloud, Ran, paths_of
 from tests.e2e.stories import Stories, story
@@ -23,6 +24,7 @@ class PlainClient:
     gate: MigrationStatus
     approval: Ran
     late_update: Ran
+    wrong: list[Line]
     second_start: Ran
 
 
@@ -42,9 +44,19 @@ async def is_served_by_a_plain_client(cloud: LocalCloud) -> PlainClient:
     approval = await _update(cloud, "approve", {"approver": "approver-2@example.com"})
     await cloud.reaches(MIGRATION, Phase.COMPLETED)
     late_update = await _update(cloud, "rollback", {"by": APPROVER})
+    wrong = await cloud.wrong_lines("search", "target")
     second_start = await _start(cloud, MIGRATION, "--input-file", cloud.written(request))
     return PlainClient(
-        queried, other_body, bad_signal, refused_update, misshapen_update, gate, approval, late_update, second_start
+        queried=queried,
+        other_body=other_body,
+        bad_signal=bad_signal,
+        refused_update=refused_update,
+        misshapen_update=misshapen_update,
+        gate=gate,
+        approval=approval,
+        late_update=late_update,
+        wrong=wrong,
+        second_start=second_start,
     )
 
 
@@ -70,9 +82,7 @@ async def _failure(cloud: LocalCloud, workflow_id: str) -> tuple[str, list[str]]
     return failure["type"], failure["details"][0]["errors"]
 
 
-async def test_a_migration_started_and_approved_by_the_temporal_cli_completes(
-    cloud: LocalCloud, stories: Stories
-) -> None:
+async def test_a_migration_started_and_approved_by_the_temporal_cli_completes(stories: Stories) -> None:
     told = await stories.told(is_served_by_a_plain_client)
     (status,) = told.queried.json["queryResult"]
     assert (status["phase"], status["migrationId"]) == ("AWAITING_APPROVAL", MIGRATION)
@@ -81,7 +91,7 @@ async def test_a_migration_started_and_approved_by_the_temporal_cli_completes(
         "message": "approval 2 of 2",
         "phase": "AWAITING_APPROVAL",
     }
-    assert await cloud.wrong_lines("search", "target") == []
+    assert told.wrong == []
 
 
 async def test_a_bad_signal_is_kept_as_refused_and_a_good_one_counts(stories: Stories) -> None:
