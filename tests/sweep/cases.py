@@ -156,6 +156,11 @@ _VERBS: Mapping[Fault, Mapping[str, Any]] = {
 }
 
 
+def verb(fault: Fault) -> dict[str, Any]:
+    """What a rule says that lets this fault happen to the next call."""
+    return {"times": 1, **_VERBS[fault]}
+
+
 _WITHOUT_EFFECT: frozenset[Fault] = frozenset({"refused", "throttled", "killed before"})
 
 
@@ -165,9 +170,8 @@ def rules_at(points: Iterable[Point], fault: Fault, names: Names) -> list[Rule]:
     rules = []
     for point in points:
         key = (point.service, point.operation, point.kind)
-        options: dict[str, Any] = {"times": 1, **_VERBS[fault]}
-        after = point.nth - 1 - passed[key]
-        rules.append(Rule(point.service, point.operation, target=names.by_kind()[point.kind], after=after, **options))
+        target, after = names.by_kind()[point.kind], point.nth - 1 - passed[key]
+        rules.append(Rule(point.service, point.operation, target=target, after=after, **verb(fault)))
         # A rule sees the calls that an earlier one has left to it: all that follow the last call which that one met,
         # and first of them the repeat of a call that had no effect.
         passed[key] = point.nth - (fault in _WITHOUT_EFFECT)
