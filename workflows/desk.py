@@ -72,6 +72,8 @@ class DecisionDesk:
         self.stop: Stop | None = None
         self.answer: Answer | None = None
         self.committed_by: str | None = None
+        self.left: tuple[str, ...] = ()
+        self.ending = False
 
     @property
     def status(self) -> Any:
@@ -220,13 +222,16 @@ class DecisionDesk:
             raise Refused(f"{what} is refused: the migration is past its point of no return, it only goes forward")
         if self._over() or self.status.phase in (Phase.ROLLING_BACK, Phase.ROLLBACK_INCOMPLETE):
             raise Refused(f"{what} is refused: the migration is {self.status.phase}")
+        if self.ending:
+            raise Refused(f"{what} is refused: the migration is ending")
+        if self.stop is not None and self.stop.to is RollbackTo.START:
+            raise Refused(f"{what} is refused: everything is undone already, {self.stop.reason}")
 
     def _asked(self, what: str, undo: str | None) -> None:
         if what not in self._choices():
             raise Refused(f"nothing waits for {what}: the migration is {self.status.phase}")
-        left = [line.kind for line in self.status.undo]
-        if undo is not None and undo not in left:
-            raise Refused(f"there is no undo {undo} left; left are {', '.join(left) or 'none'}")
+        if undo is not None and undo not in self.left:
+            raise Refused(f"there is no undo {undo} left; left are {', '.join(self.left) or 'none'}")
 
     def _choices(self) -> tuple[str, ...]:
         return self.status.awaiting.choices if self.status.awaiting else ()

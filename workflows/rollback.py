@@ -86,7 +86,7 @@ class WayBack:
     async def _ask_about(self, left: list[Undo]) -> list[Undo]:
         """Wait for a person: `retry` tries all that is left again, `skip` leaves one to them."""
         desk = self._context.desk
-        desk.answer = None
+        desk.answer, desk.left = None, tuple(undo.kind for undo in left)
         first = left[0]
         error = next((r.error for r in reversed(self._status.undone) if r.kind == first.kind and r.error), None)
         awaiting = Awaiting(
@@ -96,7 +96,7 @@ class WayBack:
         )
         self._journal.phase(Phase.ROLLBACK_INCOMPLETE, awaiting.message, awaiting)
         await workflow.wait_condition(lambda: desk.answer is not None, timeout_summary="retry or skip of an undo")
-        answer, desk.answer = desk.answer, None
+        answer, desk.answer, desk.left = desk.answer, None, ()
         self._journal.phase(Phase.ROLLING_BACK, "the rollback goes on")
         if answer is None or answer.retry:
             return left
@@ -174,13 +174,19 @@ class WayBack:
 
     async def _end_cutover(self, undo: EndCutover) -> None:
         """Terminate what never took a write; keep, with snapshots, what may hold the only copy of one."""
-        if self._status.divergence_since is None:
-            await self._end_launch(undo.mark, undo.source_server_ids, "READY_FOR_CUTOVER")
-        else:
+        if self._status.divergence_since is not None:
             await self._preserve(undo.mark)
+        if self._status.divergence_since is not None or self._names_a_kept_target():
             await self._change_life_cycle(undo.source_server_ids, "READY_FOR_CUTOVER")
+        else:
+            await self._end_launch(undo.mark, undo.source_server_ids, "READY_FOR_CUTOVER")
         for server in self._context.servers:
             server.instance_id = server.address = None
+
+    def _names_a_kept_target(self) -> bool:
+        """Until the next launch MGN goes on naming, and would terminate, what an earlier rollback has preserved."""
+        kept = set(self._status.preserved.instance_ids) if self._status.preserved else set()
+        return bool(kept) and (not self._fenced or not kept.isdisjoint(self._fenced))
 
     async def _end_launch(self, mark: Mark, source_server_ids: tuple[str, ...], state: str) -> None:
         """MGN refuses to terminate in TESTING and CUTTING_OVER: the state goes back first."""

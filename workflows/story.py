@@ -282,13 +282,14 @@ class Story(TakesDecisions):
 
     async def _end(self, phase: Phase, message: str) -> MigrationResult:
         """Give the claims back, say how it ended, and let the last word leave."""
+        self._context.desk.ending = True
         later = self._context.desk.stop
         if later is not None and phase is not Phase.COMPLETED:
             phase, message = later.outcome, later.reason
         if phase is Phase.COMPLETED:
             self._status.failure = None
         if self._claimed:
-            await self._finish_claim(phase)
+            message = await self._finish_claim(phase, message)
         self._status.ended = workflow.now()
         self._journal.phase(phase, message)
         self._journal.tell(_END_MESSAGES[phase])
@@ -308,16 +309,21 @@ class Story(TakesDecisions):
             preserved=self._status.preserved,
         )
 
-    async def _finish_claim(self, phase: Phase) -> None:
+    async def _finish_claim(self, phase: Phase, message: str) -> str:
+        """Return the last word: claims that cannot be given back are added to it, and change nothing else."""
         request = FinishClaim(
             migration_id=self._status.migration_id,
             generation=self._status.generation,
             status=phase,
             server_keys=self._context.source_keys(),
         )
-        await workflow.execute_activity_method(
-            MigrationState.finish_claim, request, summary="give the claims back", **policies.RECORD
-        )
+        try:
+            await workflow.execute_activity_method(
+                MigrationState.finish_claim, request, summary="give the claims back", **policies.RECORD
+            )
+        except FailureError as error:
+            return f"{message}; its claims are still held: {failure_of(error).message}"
+        return message
 
 
 def _first_status(request: MigrationRequest) -> MigrationStatus:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,10 @@ import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
 from localcloud import temporal
-from tests.workflows.stage import Stage, set_up
+from tests.workflows.stage import Stage, cleared, set_up
 
 _HERE = Path(__file__).parent
 _AT_ONCE = 14
-
-_SHARED = frozenset({"stage"})
-"""What tests that run ahead may ask for. One that asks for any other fixture runs when its turn comes."""
 
 Test = Callable[..., Coroutine[Any, Any, None]]
 
@@ -33,6 +32,7 @@ async def temporal_address() -> AsyncIterator[str]:
         dev_server_existing_path=str(temporal.find_temporal(print)),
         dev_server_extra_args=[*attributes, *configuration],
         dev_server_log_level="error",
+        dev_server_startup_timeout=timedelta(seconds=60),
     )
     async with server:
         yield server.client.service_client.config.target_host
@@ -47,17 +47,14 @@ async def stage(temporal_address: str) -> AsyncIterator[Stage]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of this folder share one event loop, and begin before their turn."""
+    """Let the tests of this folder share one event loop, and begin before their turn if the stage is all they need."""
     in_one_loop = pytest.mark.asyncio(loop_scope="session")
     ahead = _Ahead()
     for item in items:
         if item.path.parent == _HERE and isinstance(item, pytest.Function) and pytest_asyncio.is_async_test(item):
             item.add_marker(in_one_loop, append=False)
-            if set(item.fixturenames) - _parameters(item).keys() <= _SHARED | _OF_PYTEST_ASYNCIO:
+            if set(signature(item.obj).parameters) - _parameters(item).keys() == {"stage"}:
                 ahead.take(item)
-
-
-_OF_PYTEST_ASYNCIO = frozenset({"event_loop_policy", "_session_scoped_runner", "request"})
 
 
 def _parameters(item: pytest.Function) -> dict[str, Any]:
@@ -86,7 +83,7 @@ class _Ahead:
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def run(test: Test, parameters: dict[str, Any]) -> None:
-            async with turns:
+            async with turns, cleared():
                 await test(stage=fixtures["stage"], **parameters)
 
         for nodeid, (test, parameters) in self._tests.items():

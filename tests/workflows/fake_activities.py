@@ -56,7 +56,7 @@ from workflows.callbacks import callbacks_id
 BOOKKEEPING = frozenset({"save_state", "deliver_callback", "claim_migration", "finish_claim", "observe_replication"})
 """Calls that leave the application's machines, names and records alone."""
 
-BEAT = 0.05
+BEAT = 0.2
 WITHIN = 60.0
 
 

@@ -4,7 +4,8 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import (
     Client,
+    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowHistory,
@@ -21,7 +23,8 @@ from temporalio.client import (
 )
 from temporalio.common import RawValue
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from migration.decisions import DecisionAnswer
@@ -110,6 +113,21 @@ class Migration:
         assert isinstance(failed.value.cause, ApplicationError), failed.value.cause
         return failed.value.cause
 
+    async def is_cancelled(self) -> None:
+        """Wait for its end, which has to be the cancelled one."""
+        with pytest.raises(WorkflowFailureError) as failed:
+            await asyncio.wait_for(self.handle.result(), WITHIN)
+        assert isinstance(failed.value.cause, CancelledError), failed.value.cause
+        assert (await self.handle.describe()).status is WorkflowExecutionStatus.CANCELED
+
+    async def is_told_to_cancel(self) -> None:
+        """Wait until it has heard of its cancellation."""
+
+        async def has_heard() -> bool:
+            return (await self.status()).cancel_requested
+
+        await until(has_heard, f"{self.migration_id} hears of its cancellation")
+
     async def histories(self) -> list[WorkflowHistory]:
         """The histories of its runs, the oldest first."""
         run_id, found = self.handle.first_execution_run_id, []
@@ -138,10 +156,9 @@ class Migration:
 
     async def update(self, name: str, *arguments: Any) -> DecisionAnswer:
         """Send an update as it is."""
-        answer = await self.handle.execute_update(
+        return await self.handle.execute_update(
             name, args=list(arguments), id=str(uuid.uuid4()), result_type=DecisionAnswer
         )
-        return answer
 
     async def refuses(self, name: str, by: str = "operator-1@example.com", **fields: Any) -> str:
         """Send a decision as an update; it has to be refused, in these words."""
@@ -206,19 +223,38 @@ class Stage:
             result_type=MigrationResult,
             **options,
         )
-        return Migration(migration_id, world, handle, self.client)
+        migration = Migration(migration_id, world, handle, self.client)
+        _started.get([]).append(migration)
+        return migration
+
+
+_started: ContextVar[list[Migration]] = ContextVar("_started")
 
 
 @asynccontextmanager
-async def set_up(address: str, **options: Any) -> AsyncIterator[Stage]:
-    """Connect, and run a worker on a task queue of its own."""
+async def cleared() -> AsyncIterator[None]:
+    """Leave nothing behind of a test: no activity that is held, no migration that goes on."""
+    started: list[Migration] = []
+    _started.set(started)
+    try:
+        yield
+    finally:
+        for migration in started:
+            migration.world.release_all()
+            with suppress(RPCError):
+                await migration.handle.terminate("the test is over")
+
+
+@asynccontextmanager
+async def set_up(address: str, *, task_queue: str | None = None, **options: Any) -> AsyncIterator[Stage]:
+    """Connect, and run a worker, on a task queue of its own when none is given."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
-    task_queue, activities = f"stage-{uuid.uuid4().hex[:8]}", FakeActivities()
+    task_queue, activities = task_queue or f"stage-{uuid.uuid4().hex[:8]}", FakeActivities()
     settings: dict[str, Any] = {
         "max_concurrent_activities": 200,
         # A cancellation reaches an activity with the answer to a heartbeat.
-        "max_heartbeat_throttle_interval": timedelta(milliseconds=50),
-        "default_heartbeat_throttle_interval": timedelta(milliseconds=50),
+        "max_heartbeat_throttle_interval": timedelta(milliseconds=300),
+        "default_heartbeat_throttle_interval": timedelta(milliseconds=300),
         **options,
     }
     async with Worker(
@@ -230,8 +266,6 @@ async def set_up(address: str, **options: Any) -> AsyncIterator[Stage]:
         **settings,
     ):
         yield Stage(address, client, task_queue, activities)
-        for world in activities.worlds.values():
-            world.release_all()
 
 
 def input_of(history: WorkflowHistory) -> Payload:
