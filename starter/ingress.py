@@ -4,7 +4,6 @@ A message is deleted only after its migration is durable in Temporal; a repeat s
 """
 
 import asyncio
-import json
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,15 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from pydantic import TypeAdapter
+from pydantic import ValidationError as PydanticValidationError
 
 from adapters.aws import AwsSessions
 from adapters.sqs import Message, RequestQueue
 from migration.correlation import new_correlation_id
 from migration.errors import Conflict, MigrationError, PrerequisiteError, Unavailable
+from migration.formats import CorrelationId, MigrationId
+from migration.json_text import read_json
 from migration.parsing import RequestErrors
 from migration.settings import Settings
 from starter.client import Migrations, connect
@@ -125,14 +128,25 @@ class Ingress:
 
 
 def _identity(body: str) -> dict[str, str]:
-    """The ids to log a message under; a message that says neither gets a new correlation id."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        document = None
+    """The ids to log a message under; a message that has neither gets a new correlation id.
+
+    Whatever the body is: the ids become part of log lines and message attributes.
+    """
+    document, _ = read_json(body)
     said = document if isinstance(document, dict) else {}
-    ids = {key: said[name] for key, name in _NAMES if isinstance(said.get(name), str)}
+    ids = {key: said[name] for key, (name, kind) in _IDS.items() if _is(kind, said.get(name))}
     return {"correlation_id": ids.get("migration_id") or new_correlation_id(), **ids}
 
 
-_NAMES = (("migration_id", "migrationId"), ("correlation_id", "correlationId"))
+_IDS: dict[str, tuple[str, TypeAdapter[str]]] = {
+    "migration_id": ("migrationId", TypeAdapter(MigrationId)),
+    "correlation_id": ("correlationId", TypeAdapter(CorrelationId)),
+}
+
+
+def _is(kind: TypeAdapter[str], value: object) -> bool:
+    try:
+        kind.validate_python(value)
+    except PydanticValidationError:
+        return False
+    return True
