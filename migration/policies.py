@@ -37,6 +37,14 @@ ACT = ActivityPolicy(
 )
 """A side effect. A cancelled attempt is waited for, so that its undo never overtakes it."""
 
+CLAIM = ActivityPolicy(
+    start_to_close_timeout=_MINUTE,
+    schedule_to_close_timeout=_HOUR,
+    retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=_MINUTE),
+    cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+)
+"""A short side effect of our own: its answer is waited for, so that what was granted can be given back."""
+
 WAIT = ActivityPolicy(
     start_to_close_timeout=5 * _MINUTE,
     retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=_MINUTE),

@@ -142,8 +142,9 @@ class MigrationWorkflow(Story):
             raise ApplicationError("; ".join(critical), type="PrerequisiteError", non_retryable=True)
 
     async def _claim(self) -> None:
+        """A claim that is granted to a migration that was told to turn back meanwhile has to be given back too."""
         info = workflow.info()
-        granted = await self._context.do(
+        granted = await workflow.execute_activity_method(
             MigrationState.claim_migration,
             ClaimMigration(
                 migration_id=self._request.migration_id,
@@ -152,10 +153,11 @@ class MigrationWorkflow(Story):
                 server_keys=self._context.source_keys(),
                 again=workflow.memo_value("again", default=False, type_hint=bool),
             ),
-            policies.READ,
-            "claim the migration id and its servers",
+            summary="claim the migration id and its servers",
+            **policies.CLAIM,
         )
         self._claimed, self._status.generation = True, granted.generation
+        self._context.heed()
 
     # --- prepare ---------------------------------------------------------------------------------------------
 

@@ -123,6 +123,7 @@ class Story(TakesDecisions):
             try:
                 await play()
             except FailureError as error:
+                self._context.heed()
                 if await self._leave_after(step, failure_of(error)):
                     return
                 continue

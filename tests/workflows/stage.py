@@ -265,7 +265,11 @@ async def set_up(address: str, *, task_queue: str | None = None, **options: Any)
         interceptors=[OneInput()],
         **settings,
     ):
-        yield Stage(address, client, task_queue, activities)
+        try:
+            yield Stage(address, client, task_queue, activities)
+        finally:
+            for world in activities.worlds.values():
+                world.release_all()
 
 
 def input_of(history: WorkflowHistory) -> Payload:
