@@ -36,7 +36,7 @@ _LOOK = 0.3
 Answer = TypeVar("Answer")
 
 
-async def until(what: str, look: Callable[[], Awaitable[Answer | None]], within: float = 120.0) -> Answer:
+async def until(what: str, look: Callable[[], Awaitable[Answer | None]], within: float = 300.0) -> Answer:
     """Look until there is an answer, and return it."""
     deadline = time.monotonic() + within
     while not (answer := await look()):
@@ -174,34 +174,33 @@ class LocalCloud:
         """What became of a message that is to be refused; it must be refused once."""
 
         async def look() -> list[DeadLetter]:
-            await self._collect_dead_letters()
-            return self._letters[message_id]
+            return self._letters[message_id] or (await self.dead_letters())[message_id]
 
         (letter,) = await until(f"the message {message_id} is a dead letter", look, within=60)
         return letter
 
     async def dead_letters(self) -> dict[str, list[DeadLetter]]:
         """Every dead letter so far, by the id that its message had on the request queue."""
-        while await self._collect_dead_letters():
-            pass
+        while messages := await asyncio.to_thread(self._take_dead_letters):
+            for message in messages:
+                said = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+                letter = DeadLetter(
+                    body=message["Body"],
+                    reasons=tuple(json.loads(said["reasons"])),
+                    error_type=said["errorType"],
+                    correlation_id=said["correlationId"],
+                )
+                self._letters[said["originalMessageId"]].append(letter)
         return self._letters
 
-    async def _collect_dead_letters(self) -> int:
+    def _take_dead_letters(self) -> list[dict[str, Any]]:
         queue = self.local["queues"]["dead_letters"]
-        reply = await asyncio.to_thread(
-            self._sqs.receive_message, QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-        )
-        for message in reply.get("Messages", ()):
-            said = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
-            letter = DeadLetter(
-                body=message["Body"],
-                reasons=tuple(json.loads(said["reasons"])),
-                error_type=said["errorType"],
-                correlation_id=said["correlationId"],
-            )
-            self._letters[said["originalMessageId"]].append(letter)
-            await asyncio.to_thread(self._sqs.delete_message, QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-        return len(reply.get("Messages", ()))
+        reply = self._sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
+        messages: list[dict[str, Any]] = reply.get("Messages", [])
+        if messages:
+            entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
+            self._sqs.delete_message_batch(QueueUrl=queue, Entries=entries)
+        return messages
 
     async def request_queue_is_empty(self) -> bool:
         """Whether no message waits and none is being looked at."""
@@ -244,7 +243,7 @@ class LocalCloud:
 
     # --- following and judging -----------------------------------------------------------------------------------
 
-    async def reaches(self, migration_id: str, *phases: Phase, within: float = 180.0) -> MigrationStatus:
+    async def reaches(self, migration_id: str, *phases: Phase) -> MigrationStatus:
         """Wait until a migration is in one of these phases; one that has ended otherwise is a failure."""
         migrations = await self.migrations()
 
@@ -254,7 +253,7 @@ class LocalCloud:
                 pytest.fail(f"{migration_id} ended as {status.phase}: {status.message}")
             return status if status.phase in phases else None
 
-        return await until(f"{migration_id} is {' or '.join(phases)}", look, within)
+        return await until(f"{migration_id} is {' or '.join(phases)}", look)
 
     async def at_the_gate(self, migration_id: str, entry: int = 1) -> MigrationStatus:
         """Wait until a migration asks for approval for that time."""
