@@ -1,19 +1,32 @@
 """The local MGN behind moto's server, spoken to with boto3; the clock and the data centre are the tests' own."""
 
+import http.client
+import json
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-from localcloud.aws.mgn import LaunchKind, MGNBackend, MgnSettings, configure, mgn_backends, register
+from localcloud.aws.mgn import (
+    LaunchKind,
+    MGNBackend,
+    MgnError,
+    MgnSettings,
+    NoFaults,
+    Trouble,
+    configure,
+    mgn_backends,
+    register,
+)
+from localcloud.aws.mgn.servers import Machine
 
 REGION = "eu-central-1"
 START = 1_800_000_000.0
@@ -23,6 +36,40 @@ LAUNCHED = 510
 """MGN seconds in which any launch job ends, a cleanup included."""
 
 _accounts = count(100_000_000_001)
+
+
+class Caller:
+    """A client that speaks for one account at a time: to make one takes longer than most tests."""
+
+    _idle: ClassVar[dict[tuple[str, str, str], list["Caller"]]] = {}
+
+    def __init__(self, url: str, service: str, region: str) -> None:
+        self.account = ""
+        config = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
+        make: Any = _session().client
+        self.client: Any = make(service, region_name=region, endpoint_url=url, config=config)
+        self.client.meta.events.register("before-sign", self._sign)
+        self._key = (url, service, region)
+
+    def _sign(self, request: Any, **_: Any) -> None:
+        request.headers["x-moto-account-id"] = self.account
+
+    @classmethod
+    def take(cls, url: str, service: str, region: str, account: str) -> "Caller":
+        idle = cls._idle.get((url, service, region))
+        caller = idle.pop() if idle else cls(url, service, region)
+        caller.account = account
+        return caller
+
+    def give_back(self) -> None:
+        self._idle.setdefault(self._key, []).append(self)
+
+    @classmethod
+    def close_idle(cls) -> None:
+        for callers in cls._idle.values():
+            for caller in callers:
+                caller.client.close()
+        cls._idle.clear()
 
 
 @cache
@@ -62,6 +109,30 @@ class DataCentre:
         return self.faults.get(f"{user_provided_id} {kind}")
 
 
+class Plan(NoFaults):
+    """The faults that a test plans; keys are of the hooks' own arguments, joined by blanks."""
+
+    def __init__(self) -> None:
+        self.refusals: dict[str, MgnError] = {}
+        self.stalls: dict[str, list[tuple[float, Trouble | None]]] = {}
+        self.faults: dict[str, str] = {}
+
+    def refusal(self, operation: str, request: Any) -> MgnError | None:
+        return self.refusals.get(operation)
+
+    def troubles(self, user_provided_id: str) -> list[tuple[float, Trouble | None]]:
+        return self.stalls.get(user_provided_id, [])
+
+    def snapshot_fault(self, user_provided_id: str, kind: LaunchKind) -> str | None:
+        return self.faults.get(f"snapshot {user_provided_id} {kind}")
+
+    def conversion_fault(self, user_provided_id: str, kind: LaunchKind) -> str | None:
+        return self.faults.get(f"conversion {user_provided_id} {kind}")
+
+    def action_fault(self, user_provided_id: str, kind: LaunchKind, action_name: str) -> str | None:
+        return self.faults.get(f"action {user_provided_id} {kind} {action_name}")
+
+
 class Site:
     """One account of its own in a moto server, with what tests say about it."""
 
@@ -70,32 +141,23 @@ class Site:
         self.account = str(next(_accounts))
         self.now = START
         self.world = DataCentre()
-        self._clients: dict[tuple[str, str, str], Any] = {}
+        self.plan = Plan()
+        self._callers: dict[tuple[str, str, str], Caller] = {}
         self.configure()
 
     def configure(self, **settings: Any) -> None:
-        configure(MgnSettings(clock=lambda: self.now, **settings), world=self.world)
+        configure(MgnSettings(clock=lambda: self.now, **settings), world=self.world, faults=self.plan)
 
     def client(self, service: str, *, account: str | None = None, region: str = REGION) -> Any:
         account = account or self.account
-        if (service, account, region) not in self._clients:
-            self._clients[service, account, region] = self._new_client(service, account, region)
-        return self._clients[service, account, region]
-
-    def _new_client(self, service: str, account: str, region: str) -> Any:
-        config = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
-        make: Any = _session().client
-        client: Any = make(service, region_name=region, endpoint_url=self.url, config=config)
-
-        def sign(request: Any, **_: Any) -> None:
-            request.headers["x-moto-account-id"] = account
-
-        client.meta.events.register("before-sign", sign)
-        return client
+        if (service, account, region) not in self._callers:
+            self._callers[service, account, region] = Caller.take(self.url, service, region, account)
+        return self._callers[service, account, region].client
 
     def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
+        for caller in self._callers.values():
+            caller.give_back()
+        self._callers.clear()
         configure()
 
     @property
@@ -131,10 +193,17 @@ class Site:
         self.wait(SYNCED)
         return server_id
 
+    def discovered(self, name: str = "web-01") -> str:
+        """A machine that a vCenter client has found."""
+        client = self.backend.install_vcenter_client("vcenter.example.internal", "vc-uuid", "dc-1", {"from": "dc-1"})
+        disks = (("/dev/sda", 8 * GIB),)
+        return self.backend.discover(
+            client, Machine(name, f"{name}.example.internal", "10.1.0.11", "00:50:56:00:00:01", name, "Ubuntu", disks)
+        )
+
     def in_state(self, state: str, name: str = "web-01") -> str:
         """A machine that has come to a lifecycle state by the usual way, with its jobs ended."""
         ways = {
-            "NOT_READY": "",
             "READY_FOR_TEST": "",
             "TESTING": "t",
             "READY_FOR_CUTOVER": "tr",
@@ -143,25 +212,36 @@ class Site:
             "DISCONNECTED": "d",
             "STOPPED": "s",
         }
-        server_id = self.register(name) if state == "NOT_READY" else self.ready(name)
+        if state == "DISCOVERED":
+            return self.discovered(name)
+        server_id = self.register(name)
+        if state == "NOT_READY":
+            return server_id
+        self.wait(SYNCED)
         for step in ways[state]:
+            self.backend.advance()
             self._take(step, server_id)
-        assert self.state(server_id) == state
+        self.backend.advance()
+        assert self.backend.servers[server_id].state == state
         return server_id
 
     def _take(self, step: str, server_id: str) -> None:
+        """One step of the usual way, straight to the backend: the ways are tested elsewhere."""
+        backend = self.backend
         if step == "t":
-            self.launch("start_test", server_id)
+            backend.start_test([server_id], {})
+            self.wait(LAUNCHED)
         elif step == "r":
-            self.change(server_id, "READY_FOR_CUTOVER")
+            backend.change_server_life_cycle_state(server_id, "READY_FOR_CUTOVER")
         elif step == "c":
-            self.launch("start_cutover", server_id)
+            backend.start_cutover([server_id], {})
+            self.wait(LAUNCHED)
         elif step == "f":
-            self.mgn.finalize_cutover(sourceServerID=server_id)
+            backend.finalize_cutover(server_id)
         elif step == "d":
-            self.mgn.disconnect_from_service(sourceServerID=server_id)
+            backend.disconnect_from_service(server_id)
         else:
-            self.mgn.stop_replication(sourceServerID=server_id)
+            backend.stop_replication(server_id)
 
     def wait(self, mgn_seconds: float) -> None:
         self.now += mgn_seconds
@@ -198,6 +278,22 @@ class Site:
     def instance(self, instance_id: str) -> Any:
         return self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
 
+    def post(self, path: str, body: object, method: str = "POST") -> tuple[int, str, Any]:
+        """A request as no client would send it: status, error type, and the JSON of the answer."""
+        scope = "Credential=test/20261128/eu-central-1/mgn/aws4_request"
+        headers = {
+            "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0",
+            "x-moto-account-id": self.account,
+        }
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=10)
+        try:
+            connection.request(method, path, text, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("x-amzn-errortype", ""), json.loads(answer.read() or b"null")
+        finally:
+            connection.close()
+
     def network(self, cidr: str = "10.20.0.0/16", subnet: str = "10.20.1.0/24") -> tuple[str, str]:
         """A VPC with one subnet and one security group: their ids."""
         vpc = self.ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
@@ -226,6 +322,7 @@ def moto_server() -> Iterator[str]:
     try:
         yield f"http://{host}:{port}"
     finally:
+        Caller.close_idle()
         server.stop()
 
 

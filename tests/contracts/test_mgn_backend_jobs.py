@@ -242,7 +242,7 @@ def test_a_job_for_an_unknown_or_repeated_server_is_invalid(site: Site) -> None:
 )
 def test_jobs_stay_within_the_accounts_quotas(site: Site, quotas: Quotas, code: str, value: int) -> None:
     servers = [site.ready(f"web-{number}") for number in range(3)]
-    site.configure(quotas=quotas)
+    site.configure(quotas=quotas, over_quota="always402")
     site.mgn.start_test(sourceServerIDs=servers[:1])
 
     error = refused(site.mgn.start_test, sourceServerIDs=servers[1:])

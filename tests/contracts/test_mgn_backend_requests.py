@@ -1,32 +1,16 @@
 """What every MGN request has to keep to, and what separates accounts, regions and tags."""
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import botocore.session
-import httpx
+import boto3
 import pytest
 
+from tests.contracts.mgn_cases import ACTION, REPLICATION_TEMPLATE
 from tests.contracts.mgn_site import LAUNCHED, SYNCED, Site, moto_server, refused, running_site
 
 UNKNOWN_SERVER = "s-" + "0" * 17
-MODEL: Any = botocore.session.get_session().get_service_model("mgn")
-OPERATIONS = MODEL.operation_names
-OFFERED = {
-    "InitializeService", "DescribeSourceServers", "UpdateSourceServer", "DeleteSourceServer",
-    "TagResource", "UntagResource", "ListTagsForResource",
-    "GetLaunchConfiguration", "UpdateLaunchConfiguration",
-    "GetReplicationConfiguration", "UpdateReplicationConfiguration",
-    "StartReplication", "StopReplication", "PauseReplication", "ResumeReplication", "RetryDataReplication",
-    "StartTest", "StartCutover", "ChangeServerLifeCycleState", "TerminateTargetInstances",
-    "DescribeJobs", "DescribeJobLogItems", "FinalizeCutover", "DisconnectFromService", "MarkAsArchived",
-    "CreateApplication", "ListApplications", "UpdateApplication", "ArchiveApplication", "UnarchiveApplication",
-    "DeleteApplication", "AssociateSourceServers", "DisassociateSourceServers",
-    "CreateWave", "ListWaves", "UpdateWave", "ArchiveWave", "UnarchiveWave", "DeleteWave",
-    "AssociateApplications", "DisassociateApplications",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -45,28 +29,6 @@ def method(site: Site, operation: str) -> Callable[..., Any]:
     names = {api: name for name, api in site.mgn.meta.method_to_api_mapping.items()}
     found: Callable[..., Any] = getattr(site.mgn, names[operation])
     return found
-
-
-def test_what_is_modelled_but_not_offered_is_refused_as_unknown(site: Site) -> None:
-    missing = [name for name in OPERATIONS if name not in OFFERED]
-    assert len(missing) + len(OFFERED) == len(OPERATIONS)
-    for operation in missing:
-        error = refused(method(site, operation))
-        assert (error["Error"]["Code"], error["reason"]) == ("ValidationException", "unknownOperation")
-
-
-@pytest.mark.parametrize("operation", sorted(OFFERED - {"InitializeService"}))
-def test_what_is_required_is_required_of_every_operation(site: Site, operation: str) -> None:
-    shape = MODEL.operation_model(operation).input_shape
-    in_body = [name for name in shape.required_members if shape.members[name].serialization.get("location") != "uri"]
-    if not in_body:
-        return
-    path = {"resourceArn": "arn:aws:mgn:eu-central-1:1:x"} if "resourceArn" in shape.members else {}
-
-    error = refused(method(site, operation), **path)
-
-    assert (error["Error"]["Code"], error["reason"]) == ("ValidationException", "fieldValidationFailed")
-    assert {field["name"]: field["message"] for field in error["fieldList"]} == dict.fromkeys(in_body, "is required")
 
 
 @pytest.mark.parametrize(
@@ -110,56 +72,6 @@ def test_a_field_that_breaks_the_model_is_named(
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (b"{", "cannotParse"),
-        (b"[]", "cannotParse"),
-        (b"\xff", "cannotParse"),
-        (b'{"sourceServerIDs": "s-1"}', "fieldValidationFailed"),
-        (b'{"sourceServerIDs": [null]}', "fieldValidationFailed"),
-        (b'{"sourceServerIDs": ["&Action=StopReplication"]}', "fieldValidationFailed"),
-    ],
-)
-def test_a_body_that_no_client_would_send_is_refused_too(site: Site, body: bytes, reason: str) -> None:
-    scope = "Credential=test/20261128/eu-central-1/mgn/aws4_request"
-    headers = {
-        "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0",
-        "x-moto-account-id": site.account,
-    }
-
-    answer = httpx.post(f"{site.url}/StartTest", content=body, headers=headers)
-
-    assert answer.status_code == 400
-    assert answer.headers["x-amzn-errortype"] == "ValidationException"
-    assert json.loads(answer.content)["reason"] == reason
-
-
-@pytest.mark.parametrize(
-    "operation",
-    sorted(OFFERED - {"InitializeService", "TagResource", "UntagResource", "ListTagsForResource"}),
-)
-def test_nothing_works_before_the_service_is_initialised(url: str, operation: str) -> None:
-    stranger = Site(url)
-    parameters: dict[str, dict[str, Any]] = {
-        "sourceServerID": {"sourceServerID": UNKNOWN_SERVER},
-        "sourceServerIDs": {"sourceServerIDs": [UNKNOWN_SERVER]},
-        "lifeCycle": {"lifeCycle": {"state": "READY_FOR_TEST"}},
-        "jobID": {"jobID": "mgnjob-" + "0" * 17},
-        "name": {"name": "x"},
-        "applicationID": {"applicationID": "app-" + "0" * 17},
-        "applicationIDs": {"applicationIDs": ["app-" + "0" * 17]},
-        "waveID": {"waveID": "wave-" + "0" * 17},
-    }
-    shape = MODEL.operation_model(operation).input_shape
-    given = {key: value for name in shape.required_members for key, value in parameters[name].items()}
-
-    error = refused(method(stranger, operation), **given)
-
-    assert error["Error"]["Code"] == "UninitializedAccountException"
-    stranger.close()
-
-
-@pytest.mark.parametrize(
     "operation",
     [
         "UpdateSourceServer",
@@ -192,7 +104,7 @@ def test_initialising_again_is_no_change(site: Site) -> None:
     assert site.server(server_id)["sourceServerID"] == server_id
 
 
-def test_servers_are_filtered_and_paged(site: Site) -> None:
+def test_servers_are_filtered(site: Site) -> None:
     ids = [site.register(f"web-{number}") for number in range(3)]
     site.wait(SYNCED)
     site.mgn.start_test(sourceServerIDs=ids[:1])
@@ -206,8 +118,6 @@ def test_servers_are_filtered_and_paged(site: Site) -> None:
     assert found(sourceServerIDs=[ids[2], UNKNOWN_SERVER]) == [ids[2]]
     assert found(replicationTypes=["SNAPSHOT_SHIPPING"]) == []
     assert found(replicationTypes=["AGENT_BASED"]) == ids
-    pages = site.mgn.get_paginator("describe_source_servers").paginate(PaginationConfig={"PageSize": 2})
-    assert [[each["sourceServerID"] for each in page["items"]] for page in pages] == [ids[:2], ids[2:]]
 
 
 def test_a_page_goes_on_where_it_was_after_a_deletion(site: Site) -> None:
@@ -222,6 +132,97 @@ def test_a_page_goes_on_where_it_was_after_a_deletion(site: Site) -> None:
     assert [each["sourceServerID"] for each in second["items"]] == [ids[1]]
     error = refused(site.mgn.describe_jobs, nextToken=first["nextToken"])
     assert error["Error"]["Code"] == "ValidationException"
+
+
+def servers(site: Site) -> list[str]:
+    return [site.register(f"web-{number}") for number in range(5)]
+
+
+def jobs(site: Site) -> list[str]:
+    ready = [site.register(f"web-{number}") for number in range(5)]
+    site.wait(SYNCED)
+    return [site.mgn.start_test(sourceServerIDs=[each])["job"]["jobID"] for each in ready][::-1]
+
+
+def templates(site: Site) -> list[str]:
+    create = site.mgn.create_launch_configuration_template
+    return [create()["launchConfigurationTemplateID"] for _ in range(5)]
+
+
+def replication_templates(site: Site) -> list[str]:
+    create = site.mgn.create_replication_configuration_template
+    return [create(**REPLICATION_TEMPLATE)["replicationConfigurationTemplateID"] for _ in range(5)]
+
+
+def applications(site: Site) -> list[str]:
+    return [site.mgn.create_application(name=f"app-{number}")["applicationID"] for number in range(5)]
+
+
+def waves(site: Site) -> list[str]:
+    return [site.mgn.create_wave(name=f"wave-{number}")["waveID"] for number in range(5)]
+
+
+def vcenter_clients(site: Site) -> list[str]:
+    return [site.backend.install_vcenter_client(f"vc-{number}", "u", "dc") for number in range(5)]
+
+
+def connectors(site: Site) -> list[str]:
+    return [site.backend.install_connector(f"c-{number}", "mi-" + "0" * 17) for number in range(5)]
+
+
+def managed_accounts(site: Site) -> list[str]:
+    accounts = [f"21098765432{number}" for number in range(5)]
+    site.configure(managed_accounts={site.account: accounts})
+    return accounts
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+@pytest.mark.parametrize(
+    ("operation", "make", "member"),
+    [
+        ("describe_source_servers", servers, "sourceServerID"),
+        ("describe_jobs", jobs, "jobID"),
+        ("describe_launch_configuration_templates", templates, "launchConfigurationTemplateID"),
+        ("describe_replication_configuration_templates", replication_templates, "replicationConfigurationTemplateID"),
+        ("list_applications", applications, "applicationID"),
+        ("list_waves", waves, "waveID"),
+        ("describe_vcenter_clients", vcenter_clients, "vcenterClientID"),
+        ("list_connectors", connectors, "connectorID"),
+        ("list_managed_accounts", managed_accounts, "accountId"),
+    ],
+)
+def test_pages_of_every_size_show_everything_once_in_order(
+    site: Site, operation: str, make: Callable[[Site], list[str]], member: str, size: int
+) -> None:
+    known = make(site)
+
+    pages = list(site.mgn.get_paginator(operation).paginate(PaginationConfig={"PageSize": size}))
+
+    assert [item[member] for page in pages for item in page["items"]] == known
+    assert all(len(page["items"]) <= size for page in pages)
+    assert len(pages) == max(1, -(-len(known) // size))
+    error = refused(getattr(site.mgn, operation), nextToken="made-up")
+    assert error["Error"]["Code"] == "ValidationException"
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_a_jobs_log_is_paged_too(site: Site, size: int) -> None:
+    job_id = site.launch("start_test", site.ready())["jobID"]
+    pages = site.mgn.get_paginator("describe_job_log_items").paginate(jobID=job_id, PaginationConfig={"PageSize": size})
+    assert [item["event"] for page in pages for item in page["items"]] == site.log(job_id)
+
+
+def test_a_reply_has_no_more_than_the_model_lets_it_have(site: Site) -> None:
+    server_id = site.register()
+    for number in range(101):
+        site.backend.create_launch_configuration_template({"copyTags": bool(number)})
+        site.backend.create_launch_configuration_template({})
+        if number < 100:
+            site.backend.put_source_server_action({"sourceServerID": server_id, **ACTION, "actionID": f"a{number}"})
+
+    assert len(site.mgn.describe_launch_configuration_templates()["items"]) == 200
+    listed = site.mgn.list_source_server_actions(sourceServerID=server_id, maxResults=1000)
+    assert (len(listed["items"]), "nextToken" in listed) == (100, False)
 
 
 def test_servers_jobs_and_groups_are_tagged_by_their_arn(site: Site) -> None:
@@ -247,6 +248,13 @@ def test_tags_have_their_limits(site: Site) -> None:
     assert error["Error"]["Code"] == "ResourceNotFoundException"
 
 
+def test_a_body_names_no_operation(site: Site) -> None:
+    body = {"sourceServerIDs": ["&Action=StopReplication"]}
+    status, error, answer = site.post("/StartTest", body)
+    assert (status, error) == (400, "ValidationException")
+    assert {field["name"] for field in answer["fieldList"]} == {"sourceServerIDs[0]"}
+
+
 def test_accounts_and_regions_know_nothing_of_each_other(site: Site) -> None:
     server_id = site.register()
     for other in (site.client("mgn", account="999999999999"), site.client("mgn", region="us-east-1")):
@@ -258,9 +266,42 @@ def test_accounts_and_regions_know_nothing_of_each_other(site: Site) -> None:
         assert error["Error"]["Code"] == "ResourceNotFoundException"
 
 
-def test_another_account_cannot_be_named(site: Site) -> None:
-    assert site.mgn.describe_source_servers(accountID=site.account)["items"] == []
-    error = refused(site.mgn.describe_source_servers, accountID="999999999999")
+def test_an_assumed_role_acts_in_its_own_account(site: Site) -> None:
+    site.register()
+    other = "222233334444"
+    role = f"arn:aws:iam::{other}:role/migrator-target"
+    given = site.client("sts").assume_role(RoleArn=role, RoleSessionName="migrator")["Credentials"]
+    make: Any = boto3.Session(
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    ).client
+    assumed = make("mgn", region_name="eu-central-1", endpoint_url=site.url)
+
+    assumed.initialize_service()
+
+    assert assumed.describe_source_servers()["items"] == []
+    assert assumed.create_wave(name="wave-07")["arn"].split(":")[4] == other
+    assert site.mgn.list_waves()["items"] == []
+    assert len(site.mgn.describe_source_servers()["items"]) == 1
+    assumed.close()
+
+
+def test_only_a_managed_account_can_be_named(site: Site) -> None:
+    managed, other = "210987654321", "999999999999"
+    site.configure(managed_accounts={site.account: [managed]})
+    mine = site.register()
+    there = site.client("mgn", account=managed)
+    there.initialize_service()
+
+    assert [each["accountId"] for each in site.mgn.list_managed_accounts()["items"]] == [managed]
+    assert len(site.mgn.describe_source_servers(accountID=site.account)["items"]) == 1
+    assert site.mgn.describe_source_servers(accountID=managed)["items"] == []
+    site.mgn.create_wave(name="wave-07", accountID=managed)
+    assert [each["name"] for each in there.list_waves()["items"]] == ["wave-07"]
+    error = refused(site.mgn.describe_source_servers, accountID=other)
+    assert error["Error"]["Code"] == "AccessDeniedException"
+    error = refused(there.mark_as_archived, sourceServerID=mine, accountID=site.account)
     assert error["Error"]["Code"] == "AccessDeniedException"
 
 

@@ -10,17 +10,26 @@ import sys
 import moto
 from moto import backend_index
 
+from .exceptions import AccessDeniedException, InternalServerException, MgnError, ThrottlingException
+from .hooks import AlwaysOnline, Faults, LaunchKind, NoFaults, SourceWorld, Trouble
 from .models import MGNBackend, mgn_backends
-from .settings import AlwaysOnline, Durations, LaunchKind, MgnSettings, Quotas, SourceWorld, configure
+from .settings import Durations, MgnSettings, Quotas, configure
 
 __all__ = [
+    "AccessDeniedException",
     "AlwaysOnline",
     "Durations",
+    "Faults",
+    "InternalServerException",
     "LaunchKind",
     "MGNBackend",
+    "MgnError",
     "MgnSettings",
+    "NoFaults",
     "Quotas",
     "SourceWorld",
+    "ThrottlingException",
+    "Trouble",
     "configure",
     "mgn_backends",
     "register",

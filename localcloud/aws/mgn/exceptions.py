@@ -6,7 +6,9 @@
      |- ServiceQuotaExceededException   402  resourceId, resourceType, serviceCode, quotaCode, quotaValue
      |- AccessDeniedException           403
      |- ResourceNotFoundException       404  resourceId, resourceType
-     +- ConflictException               409  resourceId, resourceType, errors
+     |- ConflictException               409  resourceId, resourceType, errors
+     |- ThrottlingException             429  serviceCode, quotaCode, retryAfterSeconds
+     +- InternalServerException         500  retryAfterSeconds
 
 moto's serialiser takes the service from the module of the exception's class, so they must be classes of this package.
 """
@@ -24,6 +26,9 @@ BUSY = "One or more of the Source Servers included in API call are currently bei
 
 class MgnError(ServiceException):  # type: ignore[misc]  # moto has no types
     """What MGN refuses; `code` is the shape's name in the service model."""
+
+    retry_after: int | None = None
+    """Seconds; they travel as the header `Retry-After`, which the model names `retryAfterSeconds`."""
 
 
 class UninitializedAccountException(MgnError):  # noqa: N818  the name in the service model
@@ -93,3 +98,29 @@ class ServiceQuotaExceededException(MgnError):  # noqa: N818  the name in the se
         self.serviceCode = "mgn"
         self.quotaCode = quota_code
         self.quotaValue = quota_value
+
+
+class ThrottlingException(MgnError):  # noqa: N818  the name in the service model
+    """Too many calls.
+
+    Args:
+        message: What is wrong, for a person.
+        retry_after: Seconds to wait.
+        quota_code: The rate's code in Service Quotas; AWS publishes none for MGN.
+    """
+
+    code = "ThrottlingException"
+
+    def __init__(self, message: str = "Rate exceeded", *, retry_after: int | None = None, quota_code: str = "") -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.serviceCode = "mgn"
+        self.quotaCode = quota_code
+
+
+class InternalServerException(MgnError):  # noqa: N818  the name in the service model
+    code = "InternalServerException"
+
+    def __init__(self, message: str = "Internal server error", *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

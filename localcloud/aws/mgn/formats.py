@@ -3,6 +3,7 @@
 import secrets
 from datetime import UTC, datetime
 
+from . import settings as configured
 from .exceptions import ValidationException
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -14,8 +15,9 @@ def new_id(prefix: str) -> str:
 
 
 def timestamp(at: float) -> str:
-    """A Unix time as the service writes it: microseconds and the offset `+00:00`."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+    """A Unix time as the service writes it: with microseconds, and in UTC."""
+    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z") if configured.settings().timestamps == "zulu" else text
 
 
 def stamped(**times: float | None) -> dict[str, str]:
@@ -39,14 +41,24 @@ def unix_time(text: str, field: str) -> float:
 
 
 def lag(seconds: float) -> str:
-    """A replication lag in whole seconds, such as `PT5M3S`; none is `P0D`, never `PT0S`."""
-    return _iso(int(seconds), "")
+    """A replication lag, such as `PT5M3S`; none is `P0D`, never `PT0S`, unless a switch pads it."""
+    style = configured.settings().lag_format
+    if style == "fractional":
+        return elapsed(seconds)
+    return _padded(int(seconds)) if style == "padded" else _iso(int(seconds), "")
 
 
 def elapsed(seconds: float) -> str:
     """A duration with its microseconds, such as `PT16H20M38.697305S`."""
     whole, micro = divmod(round(seconds * 1_000_000), 1_000_000)
     return _iso(whole, f".{micro:06}" if micro else "")
+
+
+def _padded(whole: int) -> str:
+    days, rest = divmod(whole, _DAY)
+    hours, rest = divmod(rest, _HOUR)
+    minutes, seconds = divmod(rest, _MINUTE)
+    return f"P{days}DT{hours:02}H{minutes:02}M{seconds:02}S"
 
 
 def _iso(whole: int, fraction: str) -> str:

@@ -51,14 +51,14 @@ class GroupOperations(JobOperations):
     def list_applications(self, asked: dict[str, Any]) -> dict[str, Any]:
         filters = asked.get("filters", {})
         ids, waves = filters.get("applicationIDs"), filters.get("waveIDs")
-        found = [
+        listed = [
             each
             for each in self.applications.values()
             if (not ids or each.id in ids)
             and (not waves or each.wave_id in waves)
             and filters.get("isArchived", each.archived) is each.archived
         ]
-        items, more = page("ListApplications", found, lambda each: each.serial, asked)
+        items, more = page("ListApplications", listed, lambda each: each.serial, asked)
         return {"items": [self._application_view(each) for each in items], **more}
 
     def associate_source_servers(self, application_id: str, server_ids: list[str]) -> None:
@@ -116,12 +116,12 @@ class GroupOperations(JobOperations):
     def list_waves(self, asked: dict[str, Any]) -> dict[str, Any]:
         filters = asked.get("filters", {})
         ids = filters.get("waveIDs")
-        found = [
+        listed = [
             each
             for each in self.waves.values()
             if (not ids or each.id in ids) and filters.get("isArchived", each.archived) is each.archived
         ]
-        items, more = page("ListWaves", found, lambda each: each.serial, asked)
+        items, more = page("ListWaves", listed, lambda each: each.serial, asked)
         return {"items": [self._wave_view(each) for each in items], **more}
 
     def associate_applications(self, wave_id: str, application_ids: list[str]) -> None:
@@ -183,8 +183,8 @@ class GroupOperations(JobOperations):
 
     def _change(self, kind: str, group: AnyGroup, store: dict[str, AnyGroup], asked: dict[str, Any]) -> None:
         _refuse_archived_group(kind, group)
-        if asked.get("name", group.name) != group.name:
-            _refuse_taken_name(kind, store, asked["name"])
+        others = {group_id: each for group_id, each in store.items() if each is not group}
+        _refuse_taken_name(kind, others, asked.get("name", group.name))
         group.name = asked.get("name", group.name)
         group.description = asked.get("description", group.description)
         group.modified = self.now()
@@ -227,6 +227,7 @@ def _refuse_archived_group(kind: str, group: Group) -> None:
 
 
 def _refuse_taken_name(kind: str, store: dict[str, AnyGroup], name: str) -> None:
-    taken = next((each for each in store.values() if each.name == name), None)
+    # Without regard to case: https://docs.aws.amazon.com/mgn/latest/ug/applications-commands-menu.html
+    taken = next((each for each in store.values() if each.name.casefold() == name.casefold()), None)
     if taken:
         _conflict(kind, taken.id, f"has the name {name} already")

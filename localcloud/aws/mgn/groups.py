@@ -50,7 +50,7 @@ class Wave(Group):
 def health(copies: Iterable[Replica]) -> str:
     """HEALTHY, LAGGING when a copy is behind, ERROR when one is stalled."""
     seen = list(copies)
-    if any(each.error for each in seen):
+    if any(each.trouble for each in seen):
         return "ERROR"
     return "LAGGING" if any(each.lag for each in seen) else "HEALTHY"
 

@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from .exceptions import ValidationException
@@ -16,9 +16,10 @@ def page(
     operation: str,
     items: Iterable[Item],
     position: Callable[[Item], int],
-    asked: dict[str, Any],
+    asked: Mapping[str, Any],
     *,
     newest_first: bool = False,
+    most: int = _MOST,
 ) -> tuple[list[Item], dict[str, str]]:
     """One page of the items.
 
@@ -28,6 +29,7 @@ def page(
         position: An item's place in the order of creation, which never changes.
         asked: The request, with `maxResults` and `nextToken`.
         newest_first: Whether to begin with the highest position.
+        most: How many items the service model lets a reply have.
 
     Returns:
         The items of the page, and `nextToken` when there are more.
@@ -40,7 +42,7 @@ def page(
     if asked.get("nextToken"):
         after = sign * _read(operation, asked["nextToken"])
         ordered = [item for item in ordered if sign * position(item) > after]
-    size = asked.get("maxResults", _MOST)
+    size = min(asked.get("maxResults", most), most)
     if len(ordered) <= size:
         return ordered, {}
     token = urlsafe_b64encode(f"{operation}:{position(ordered[size - 1])}".encode()).decode()

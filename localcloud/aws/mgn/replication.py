@@ -1,9 +1,9 @@
 """The replication of one server as a pure function of what happened to it and of the time.
 
-What happens is either asked for (started, paused, resumed, stopped, retried, disconnected) or befalls the server
-(its source goes off and on, its staging subnet is lost and found). Between two of those the work proceeds stage by
-stage, unless something is in the way. So nothing runs in the background, and the replication can be read as of any
-moment, the moment of a snapshot included.
+What happens is either asked for (started, paused, resumed, stopped, retried, disconnected) or befalls the server: its
+source goes off and on, its staging subnet is lost and found, the service has trouble with it. Between two of those the
+work proceeds stage by stage, unless something is in the way. So nothing runs in the background, and the replication
+can be read as of any moment, the moment of a snapshot included.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import accumulate
 from math import floor
 
+from .hooks import Trouble
 from .settings import MgnSettings
 
 GIB = 1024**3
@@ -44,24 +45,33 @@ class Happening(StrEnum):
     SOURCE_ON = "source on"
     STAGING_LOST = "staging lost"
     STAGING_FOUND = "staging found"
+    TROUBLED = "troubled"
+    RELIEVED = "relieved"
 
 
 _ENDS = {
     Happening.RESUMED: Happening.PAUSED,
     Happening.SOURCE_ON: Happening.SOURCE_OFF,
     Happening.STAGING_FOUND: Happening.STAGING_LOST,
+    Happening.RELIEVED: Happening.TROUBLED,
 }
 """What ends an obstacle, and which."""
 
 _OBSTACLES = frozenset(_ENDS.values())
+_COPIES = frozenset({"INITIAL_SYNC", "SHIPPING_SNAPSHOT"})
+_COUNTS_DOWN = _COPIES | {"RESCAN"}
+_FAILED_TO = "FAILED_TO_"
+_NO_SUBNET = Trouble("FAILED_TO_LAUNCH_REPLICATION_SERVER")
+_UNSEEN = Trouble("AGENT_NOT_SEEN")
 
 
 @dataclass(frozen=True)
 class Occurrence:
-    """Something happened, at a Unix time."""
+    """Something happened, at a Unix time; `trouble` is that of TROUBLED."""
 
     at: float
     what: Happening
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class Replica:
 
     Attributes:
         state: As in the service model.
-        error: The code of what is wrong, if anything is.
+        trouble: What is wrong, if anything is.
         lag: MGN seconds that the copy is behind; None while nothing can be launched from it.
         data_as_of: The moment whose data the copy holds; None while it is no whole copy.
         started: When it was started last.
@@ -87,7 +97,7 @@ class Replica:
     """
 
     state: str
-    error: str | None
+    trouble: Trouble | None
     lag: float | None
     data_as_of: float | None
     started: float | None
@@ -121,9 +131,14 @@ class _Stage:
         return 1 - self.left / self.length if self.length else 1
 
 
-def replica(occurrences: Iterable[Occurrence], size: int, settings: MgnSettings, now: float) -> Replica:
-    """The replication of `size` bytes at the Unix time `now`, after everything that happened until then."""
-    course = _Course(size, settings)
+def replica(
+    occurrences: Iterable[Occurrence], size: int, settings: MgnSettings, now: float, *, ships_snapshots: bool = False
+) -> Replica:
+    """The replication of `size` bytes at the Unix time `now`, after everything that happened until then.
+
+    `ships_snapshots` says that it goes without an agent: SNAPSHOT_SHIPPING.
+    """
+    course = _Course(size, settings, ships_snapshots=ships_snapshots)
     for occurrence in sorted(occurrences, key=lambda each: each.at):
         if occurrence.at > now:
             break
@@ -136,12 +151,14 @@ def replica(occurrences: Iterable[Occurrence], size: int, settings: MgnSettings,
 class _Course:
     """The fold: proceeds in time, takes what happens, and can be viewed."""
 
-    def __init__(self, size: int, settings: MgnSettings) -> None:
+    def __init__(self, size: int, settings: MgnSettings, *, ships_snapshots: bool) -> None:
+        self.ships_snapshots = ships_snapshots
         self.size, self.settings, self.durations = size, settings, settings.durations
         self.now = 0.0
         self.idle: str | None = "STOPPED"
         self.stages: list[_Stage] = []
         self.obstacles: dict[Happening, float] = {}
+        self.trouble: Trouble | None = None
         self.frozen: float | None = None
         self.started: float | None = None
         self.initiated = 0.0
@@ -153,7 +170,7 @@ class _Course:
     def proceed(self, to: float) -> None:
         while self.stages and not self.obstacles and self.now < to:
             stage = self.stages[0]
-            if stage.name == "INITIAL_SYNC" and self.first_byte is None:
+            if stage.name in _COPIES and self.first_byte is None:
                 self.first_byte = self.now
             needed = self.settings.real(stage.left)
             if needed > to - self.now:
@@ -162,11 +179,11 @@ class _Course:
             self.now += needed
             self._finish_stage()
         self.now = max(self.now, to)
-        if self.stages and self.stages[0].name == "INITIAL_SYNC":
+        if self.stages and self.stages[0].name in _COPIES:
             self.copied = self.stages[0].done
 
     def _finish_stage(self) -> None:
-        if self.stages.pop(0).name == "INITIAL_SYNC":
+        if self.stages.pop(0).name in _COPIES:
             self.copied = 1.0
         if not self.stages:
             self.frozen = None
@@ -174,6 +191,8 @@ class _Course:
 
     def take(self, occurrence: Occurrence) -> None:
         what = occurrence.what
+        if what is Happening.TROUBLED:
+            self.trouble = occurrence.trouble
         if what in _OBSTACLES:
             self._hinder(what)
         elif what in _ENDS:
@@ -216,12 +235,13 @@ class _Course:
             self.frozen = self.now if self.frozen is None else self.frozen
             self.stages = [initiating, _Stage(then, durations.rescan)]
             return
-        self.stages = [
-            initiating,
-            _Stage("INITIAL_SYNC", durations.initial_sync_per_gib * self.size / GIB),
-            _Stage("BACKLOG", durations.backlog),
-            _Stage("CREATING_SNAPSHOT", durations.first_snapshot),
-        ]
+        copying = durations.initial_sync_per_gib * self.size / GIB
+        first = _Stage("CREATING_SNAPSHOT", durations.first_snapshot)
+        if self.ships_snapshots:
+            waiting = _Stage("PENDING_SNAPSHOT_SHIPPING", durations.backlog)
+            self.stages = [initiating, waiting, _Stage("SHIPPING_SNAPSHOT", copying), first]
+        else:
+            self.stages = [initiating, _Stage("INITIAL_SYNC", copying), _Stage("BACKLOG", durations.backlog), first]
 
     def _end(self, state: str) -> None:
         self.idle, self.stages = state, []
@@ -231,14 +251,14 @@ class _Course:
             self.synced, self.copied = None, 0.0
 
     def view(self) -> Replica:
-        state, error = self._state()
+        state, trouble = self._state()
         data_as_of = self._data_as_of()
         lost = self.settings.source_off != "stalled" and self._unseen
         stage = self.stages[0] if self.stages else None
-        copies = stage is not None and state == stage.name and state in {"INITIAL_SYNC", "RESCAN"}
+        copies = stage is not None and state == stage.name and state in _COUNTS_DOWN
         return Replica(
             state=state,
-            error=error,
+            trouble=trouble,
             lag=None if data_as_of is None or lost else (self.now - data_as_of) * self.settings.factor,
             data_as_of=data_as_of,
             started=self.started,
@@ -249,8 +269,8 @@ class _Course:
             snapshot=self._last_snapshot(data_as_of),
             copied=self.copied,
             rescanned=stage.done if stage and stage.name == "RESCAN" else self.copied,
-            steps=self._steps(failed=error is not None),
-            next_attempt=self.now + self.settings.real(self.durations.next_attempt) if error else None,
+            steps=self._steps(trouble),
+            next_attempt=self._next_attempt() if trouble else None,
             seen=self.obstacles.get(Happening.SOURCE_OFF, self.now) if self.ended is None else self.ended,
         )
 
@@ -259,16 +279,24 @@ class _Course:
             return None
         return self.now if self.frozen is None else self.frozen
 
-    def _state(self) -> tuple[str, str | None]:
+    def _state(self) -> tuple[str, Trouble | None]:
         if self.idle:
             return self.idle, None
         if Happening.STAGING_LOST in self.obstacles:
-            return "STALLED", "FAILED_TO_LAUNCH_REPLICATION_SERVER"
+            return "STALLED", _NO_SUBNET
         if Happening.PAUSED in self.obstacles:
             return "PAUSED", None
+        if Happening.TROUBLED in self.obstacles:
+            return "STALLED", self.trouble
         if self._unseen:
-            return ("DISCONNECTED" if self.settings.source_off == "disconnected" else "STALLED"), "AGENT_NOT_SEEN"
+            return ("DISCONNECTED" if self.settings.source_off == "disconnected" else "STALLED"), _UNSEEN
         return (self.stages[0].name if self.stages else "CONTINUOUS"), None
+
+    def _next_attempt(self) -> float:
+        """When the service tries again by itself: every so often since the obstacle came up, or since the last try."""
+        every = self.settings.real(self.durations.next_attempt)
+        since = max(self.initiated, min(self.obstacles.values()))
+        return since + (floor((self.now - since) / every) + 1) * every
 
     @property
     def _unseen(self) -> bool:
@@ -283,15 +311,24 @@ class _Course:
         interval = self.settings.real(self.durations.snapshot_interval)
         return self.synced + floor(max(data_as_of - self.synced, 0) / interval) * interval
 
-    def _steps(self, *, failed: bool) -> tuple[str, ...]:
+    def _steps(self, trouble: Trouble | None) -> tuple[str, ...]:
         if self.idle:
             return ("NOT_STARTED",) * len(INITIATION_STEPS)
-        if not self.stages or self.stages[0].name != "INITIATING":
-            return ("SUCCEEDED",) * len(INITIATION_STEPS)
         last = len(INITIATION_STEPS) - 1
-        ends = accumulate([self.durations.initiation_step] * last)
-        done = sum(end <= self.stages[0].length - self.stages[0].left for end in ends)
-        if Happening.STAGING_LOST in self.obstacles:
-            done = min(done, INITIATION_STEPS.index("LAUNCH_REPLICATION_SERVER"))
-        current = "FAILED" if failed else "IN_PROGRESS"
+        failing = (
+            INITIATION_STEPS.index(trouble.code[len(_FAILED_TO) :]) if trouble and _fails_a_step(trouble) else None
+        )
+        if self.stages and self.stages[0].name == "INITIATING":
+            ends = accumulate([self.durations.initiation_step] * last)
+            done = sum(end <= self.stages[0].length - self.stages[0].left for end in ends)
+            done = done if failing is None else min(done, failing)
+        elif failing is None:
+            return ("SUCCEEDED",) * len(INITIATION_STEPS)
+        else:
+            done = failing
+        current = "FAILED" if trouble else "IN_PROGRESS"
         return ("SUCCEEDED",) * done + (current,) + ("NOT_STARTED",) * (last - done)
+
+
+def _fails_a_step(trouble: Trouble) -> bool:
+    return trouble.code.startswith(_FAILED_TO) and trouble.code[len(_FAILED_TO) :] in INITIATION_STEPS

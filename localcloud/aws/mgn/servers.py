@@ -1,16 +1,20 @@
 """A source server: what its agent reported, what was done to it, and how it looks to the API."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from . import settings as configured
+from .actions import Action
 from .formats import elapsed, lag, stamped, timestamp
+from .hooks import LaunchKind, Trouble, ask
+from .post_launch import PostLaunch
 from .replication import GIB, INITIATION_STEPS, Happening, Occurrence, Replica, replica
-from .settings import LaunchKind
+from .volumes import VolumeDefaults
 
 MANAGED_TAG = "AWSApplicationMigrationServiceManaged"
 SERVER_TAG = "AWSApplicationMigrationServiceSourceServerID"
+AGENT_BASED, SNAPSHOT_SHIPPING = "AGENT_BASED", "SNAPSHOT_SHIPPING"
 
 _GIVES_UP_REPLICATING = frozenset({Happening.STOPPED, Happening.DISCONNECTED})
 _CORES, _CORE, _RAM = 2, "Intel(R) Xeon(R) Platinum 8259CL CPU @ 2.50GHz", 4 * GIB
@@ -36,14 +40,20 @@ class Machine:
         """Bytes of all disks together."""
         return sum(size for _, size in self.disks)
 
+    @property
+    def platform(self) -> str:
+        """As the service model has it: windows or linux."""
+        return "windows" if "windows" in self.os.lower() else "linux"
+
 
 @dataclass
 class Launched:
-    """The instance that a launch job left, with when its first boot ends."""
+    """The instance that a launch job left, with when its first boot ends, and whether a job terminated it since."""
 
     instance_id: str
     job_id: str
     booted_at: float
+    terminated: bool = False
 
 
 @dataclass
@@ -78,10 +88,12 @@ class SourceServer:
     machine: Machine
     added: float
     tags: dict[str, str]
-    launch_template_id: str
-    launch_configuration: dict[str, Any]
-    replication_configuration: dict[str, Any]
+    launch_template_id: str = ""
+    launch_configuration: dict[str, Any] = field(default_factory=dict)
+    replication_configuration: dict[str, Any] = field(default_factory=dict)
     state: str = "NOT_READY"
+    replication_type: str = AGENT_BASED
+    vcenter_client_id: str | None = None
     archived: bool = False
     occurrences: list[Occurrence] = field(default_factory=list)
     launched: Launched | None = None
@@ -89,6 +101,11 @@ class SourceServer:
     cutover: Attempts = field(default_factory=Attempts)
     application_id: str | None = None
     updated: dict[str, Any] = field(default_factory=dict)
+    volumes: VolumeDefaults = field(default_factory=VolumeDefaults)
+    actions: dict[str, Action] = field(default_factory=dict)
+    post_launch: dict[LaunchKind, PostLaunch] = field(default_factory=dict)
+    told_ready: bool = False
+    told_stalled: bool = False
 
     @property
     def user_provided_id(self) -> str:
@@ -99,11 +116,28 @@ class SourceServer:
 
     def replica(self, at: float) -> Replica:
         """The replication as of a Unix time."""
-        power = [
-            Occurrence(since, Happening.SOURCE_ON if online else Happening.SOURCE_OFF)
-            for since, online in configured.world().power_history(self.machine.user_provided_id)
+        agentless = self.replication_type == SNAPSHOT_SHIPPING
+        happened = [*([] if agentless else self._power()), *self._troubles(), *self.occurrences]
+        return replica(happened, self.machine.size, configured.settings(), at, ships_snapshots=agentless)
+
+    def _power(self) -> list[Occurrence]:
+        history: list[tuple[float, bool]] = ask(
+            configured.world().power_history, self.machine.user_provided_id, otherwise=[]
+        )
+        return [Occurrence(at, Happening.SOURCE_ON if online else Happening.SOURCE_OFF) for at, online in history]
+
+    def _troubles(self) -> list[Occurrence]:
+        history: list[tuple[float, Trouble | None]] = ask(
+            configured.faults().troubles, self.machine.user_provided_id, otherwise=[]
+        )
+        return [
+            Occurrence(at, Happening.TROUBLED if trouble else Happening.RELIEVED, trouble) for at, trouble in history
         ]
-        return replica([*power, *self.occurrences], self.machine.size, configured.settings(), at)
+
+    @property
+    def instance_id(self) -> str | None:
+        """The instance that no job has terminated since it was launched."""
+        return self.launched.instance_id if self.launched and not self.launched.terminated else None
 
     @property
     def last_asked(self) -> Happening | None:
@@ -126,14 +160,15 @@ class SourceServer:
     def describe(self, now: float, instance_state: str | None) -> dict[str, Any]:
         """The service model's SourceServer; `instance_state` is that of the launched EC2 instance, if there is one."""
         copy = self.replica(now)
+        copy = replace(copy, seen=self._last_seen(copy, now))
         answer: dict[str, Any] = {
             "sourceServerID": self.id,
             "arn": self.arn,
             "isArchived": self.archived,
-            "replicationType": "AGENT_BASED",
-            "tags": dict(self.tags),
+            "replicationType": self.replication_type,
+            "tags": shown_tags(self),
             "userProvidedID": self.machine.user_provided_id,
-            "dataReplicationInfo": _data_replication_info(copy, self.machine),
+            "dataReplicationInfo": _data_replication_info(copy, self.machine, disconnected=self.disconnected),
             "lifeCycle": self._life_cycle(copy, now),
             "sourceProperties": _source_properties(self.machine, copy),
         }
@@ -141,7 +176,16 @@ class SourceServer:
             answer["launchedInstance"] = _launched_instance(self.launched, now, instance_state)
         if self.application_id:
             answer["applicationID"] = self.application_id
+        if self.vcenter_client_id:
+            answer["vcenterClientID"] = self.vcenter_client_id
         return answer | {name: value for name, value in self.updated.items() if name != "platform"}
+
+    def _last_seen(self, copy: Replica, now: float) -> float:
+        """When the agent was seen last; one that FinalizeCutover left in place goes on being seen."""
+        if self.state != "CUTOVER" or configured.settings().agent_after_finalize != "stays":
+            return copy.seen
+        past = [(each.at, each.what) for each in self._power() if each.at <= now]
+        return past[-1][0] if past and past[-1][1] is Happening.SOURCE_OFF else now
 
     def _life_cycle(self, copy: Replica, now: float) -> dict[str, Any]:
         times = stamped(
@@ -165,7 +209,21 @@ def _launched_instance(launched: Launched, now: float, instance_state: str | Non
     return {"ec2InstanceID": launched.instance_id, "jobID": launched.job_id, "firstBoot": first_boot}
 
 
-def _data_replication_info(copy: Replica, machine: Machine) -> dict[str, Any]:
+class Tagged(Protocol):
+    """A resource with tags."""
+
+    arn: str
+    tags: dict[str, str]
+
+
+def shown_tags(resource: Tagged) -> dict[str, str]:
+    """The tags of a job or a server as the API shows them."""
+    extra = {"resourceArn": resource.arn} if configured.settings().arn_in_tags == "present" else {}
+    return resource.tags | extra
+
+
+def _data_replication_info(copy: Replica, machine: Machine, *, disconnected: bool) -> dict[str, Any]:
+    zeroed = disconnected and configured.settings().replica_totals == "zeroed"
     steps = [{"name": name, "status": status} for name, status in zip(INITIATION_STEPS, copy.steps, strict=True)]
     answer: dict[str, Any] = {
         "dataReplicationState": copy.state,
@@ -176,7 +234,7 @@ def _data_replication_info(copy: Replica, machine: Machine) -> dict[str, Any]:
         "replicatedDisks": [
             {
                 "deviceName": device,
-                "totalStorageBytes": size,
+                "totalStorageBytes": 0 if zeroed else size,
                 "replicatedStorageBytes": int(size * copy.copied),
                 "rescannedStorageBytes": int(size * copy.rescanned),
                 "backloggedStorageBytes": 0,
@@ -187,8 +245,9 @@ def _data_replication_info(copy: Replica, machine: Machine) -> dict[str, Any]:
     }
     if copy.lag is not None:
         answer["lagDuration"] = lag(copy.lag)
-    if copy.error:
-        answer["dataReplicationError"] = {"error": copy.error}
+    if copy.trouble:
+        raw = {"rawError": copy.trouble.raw_error} if copy.trouble.raw_error else {}
+        answer["dataReplicationError"] = {"error": copy.trouble.code, **raw}
     return answer
 
 

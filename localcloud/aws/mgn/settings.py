@@ -1,54 +1,11 @@
-"""How fast the local MGN goes, what it allows, and the data centre that it looks at."""
+"""How fast the local MGN goes, what it allows, how it reads what is open, and what stands behind it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
 
-LaunchKind = Literal["test", "cutover"]
-SourceOff = Literal["stalled", "disconnected", "lagNull"]
-
-
-class SourceWorld(Protocol):
-    """The data centre behind the agents, and who wants to know of the instances.
-
-    Every method is called while the backend's lock is held: it must not wait for a thread that calls MGN.
-    """
-
-    def power_history(self, user_provided_id: str) -> list[tuple[float, bool]]:
-        """When the source went on and off: (Unix time, whether it is online from then), in order of time.
-
-        A source is online until the first entry that says otherwise.
-        """
-
-    def launched(
-        self, source_server_id: str, user_provided_id: str, instance_id: str, kind: LaunchKind, data_as_of: float
-    ) -> None:
-        """Take note of an EC2 instance that a launch job has just made, with the source's data as of a Unix time."""
-
-    def terminated(self, instance_id: str) -> None:
-        """Take note of an EC2 instance that a job has just terminated."""
-
-    def launch_fault(self, user_provided_id: str, kind: LaunchKind) -> str | None:
-        """Why the launch of this source must fail (the raw error of the job's log), or None to let it be."""
-
-
-class AlwaysOnline:
-    """The world when there is none: sources never go off, launches never fail, nobody is told."""
-
-    def power_history(self, user_provided_id: str) -> list[tuple[float, bool]]:  # noqa: ARG002  the role's parameter
-        return []
-
-    def launched(
-        self, source_server_id: str, user_provided_id: str, instance_id: str, kind: LaunchKind, data_as_of: float
-    ) -> None:
-        pass
-
-    def terminated(self, instance_id: str) -> None:
-        pass
-
-    def launch_fault(self, user_provided_id: str, kind: LaunchKind) -> str | None:  # noqa: ARG002  as above
-        return None
+from .hooks import AlwaysOnline, Faults, NoFaults, SourceWorld
+from .switches import Switches
 
 
 @dataclass(frozen=True)
@@ -61,14 +18,18 @@ class Quotas:
     concurrent_jobs: int = 20
     servers_in_a_job: int = 200
     servers_in_all_jobs: int = 200
+    jobs_of_a_server: int = 1
     replicating_servers: int = 150
     active_servers: int = 4000
+    total_servers: int = 50_000
     servers_in_an_application: int = 200
     applications_in_a_wave: int = 1000
     active_applications: int = 200
     active_waves: int = 200
     archived_applications: int = 10_000
     archived_waves: int = 10_000
+    actions_of_a_server: int = 100
+    actions_of_a_template: int = 100
 
 
 @dataclass(frozen=True)
@@ -91,31 +52,33 @@ class Durations:
     launch: float = 120
     first_boot: float = 60
     terminate: float = 50
+    agent_discovery: float = 90
+    action: float = 60
 
 
-@dataclass(frozen=True)
-class MgnSettings:
-    """The local MGN's settings.
+@dataclass(frozen=True, kw_only=True)
+class MgnSettings(Switches):
+    """The local MGN's settings: the switches, and these.
 
     Attributes:
         factor: MGN seconds that pass in one real second.
         durations: How long things take, in MGN seconds.
         quotas: What one account may have in one region.
-        source_off: What a source that has been off for `stall_after` looks like: STALLED with its lag, so that it can
-            still be launched; DISCONNECTED without one; or STALLED with a lag of null, which forbids every launch.
+        managed_accounts: The accounts that an account may act for by `accountID`, as a delegated administrator.
         clock: Unix time, in real seconds.
     """
 
     factor: float = 1.0
     durations: Durations = field(default_factory=Durations)
     quotas: Quotas = field(default_factory=Quotas)
-    source_off: SourceOff = "stalled"
+    managed_accounts: Mapping[str, Collection[str]] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
+        """Refuse what could never work."""
+        super().__post_init__()
         if self.factor <= 0:
-            message = f"the factor of the clock must be above 0, not {self.factor}"
-            raise ValueError(message)
+            raise ValueError(f"the factor of the clock must be above 0, not {self.factor}")
 
     def real(self, mgn_seconds: float) -> float:
         """Real seconds in which so many MGN seconds pass."""
@@ -126,15 +89,19 @@ class MgnSettings:
 class _InForce:
     settings: MgnSettings
     world: SourceWorld
+    faults: Faults
 
 
-_in_force = _InForce(MgnSettings(), AlwaysOnline())
+_in_force = _InForce(MgnSettings(), AlwaysOnline(), NoFaults())
 
 
-def configure(settings: MgnSettings | None = None, *, world: SourceWorld | None = None) -> None:
+def configure(
+    settings: MgnSettings | None = None, *, world: SourceWorld | None = None, faults: Faults | None = None
+) -> None:
     """Set what every backend of this process goes by; what is not given returns to its default."""
     _in_force.settings = settings or MgnSettings()
     _in_force.world = world or AlwaysOnline()
+    _in_force.faults = faults or NoFaults()
 
 
 def settings() -> MgnSettings:
@@ -145,3 +112,8 @@ def settings() -> MgnSettings:
 def world() -> SourceWorld:
     """The world in force."""
     return _in_force.world
+
+
+def faults() -> Faults:
+    """The plan of faults in force."""
+    return _in_force.faults

@@ -1,19 +1,35 @@
 """What one account has in one region: the records, the lock around them, and how they are found."""
 
+from collections.abc import Mapping
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
 from moto.core.base_backend import BaseBackend
 
 from . import settings as configured
-from .exceptions import BUSY, ConflictException, ResourceNotFoundException, ServiceQuotaExceededException
+from .events import EventBus
+from .exceptions import (
+    BUSY,
+    ConflictException,
+    ResourceNotFoundException,
+    ServiceQuotaExceededException,
+    ValidationException,
+)
 from .formats import new_id
 from .groups import Application, Wave
+from .inventory import Connector, VcenterClient
 from .jobs import Job
+from .lifecycle import outcomes
 from .servers import SourceServer
 from .target_account import TargetAccount
+from .templates import LaunchTemplate, ReplicationTemplate
+from .validation import models_error
 
 SERVER, JOB, APPLICATION, WAVE = "SourceServer", "Job", "Application", "Wave"
+REPLICATION_TEMPLATE, LAUNCH_TEMPLATE = "ReplicationConfigurationTemplate", "LaunchConfigurationTemplate"
+VCENTER_CLIENT, CONNECTOR = "VcenterClient", "Connector"
+
+Record = TypeVar("Record")
 
 
 class Store(BaseBackend):  # type: ignore[misc]  # moto has no types
@@ -27,7 +43,12 @@ class Store(BaseBackend):  # type: ignore[misc]  # moto has no types
         self.jobs: dict[str, Job] = {}
         self.applications: dict[str, Application] = {}
         self.waves: dict[str, Wave] = {}
+        self.replication_templates: dict[str, ReplicationTemplate] = {}
+        self.launch_templates: dict[str, LaunchTemplate] = {}
+        self.vcenter_clients: dict[str, VcenterClient] = {}
+        self.connectors: dict[str, Connector] = {}
         self.ec2 = TargetAccount(account_id, region_name)
+        self.bus = EventBus(account_id, region_name)
         self._serial = 0
 
     @staticmethod
@@ -44,19 +65,13 @@ class Store(BaseBackend):  # type: ignore[misc]  # moto has no types
         return self._serial
 
     def server(self, server_id: str) -> SourceServer:
-        if server_id not in self.servers:
-            raise ResourceNotFoundException(SERVER, server_id)
-        return self.servers[server_id]
+        return found(SERVER, self.servers, server_id)
 
     def application(self, application_id: str) -> Application:
-        if application_id not in self.applications:
-            raise ResourceNotFoundException(APPLICATION, application_id)
-        return self.applications[application_id]
+        return found(APPLICATION, self.applications, application_id)
 
     def wave(self, wave_id: str) -> Wave:
-        if wave_id not in self.waves:
-            raise ResourceNotFoundException(WAVE, wave_id)
-        return self.waves[wave_id]
+        return found(WAVE, self.waves, wave_id)
 
     def describe(self, server: SourceServer) -> dict[str, Any]:
         """The service model's SourceServer, as of now."""
@@ -72,16 +87,50 @@ class Store(BaseBackend):  # type: ignore[misc]  # moto has no types
         refuse(BUSY, {server.id: BUSY for server in servers if server.id in busy})
 
 
+def found(kind: str, records: Mapping[str, Record], record_id: str) -> Record:
+    """The record of that id.
+
+    Raises:
+        ResourceNotFoundException: There is none.
+    """
+    if record_id not in records:
+        raise ResourceNotFoundException(kind, record_id)
+    return records[record_id]
+
+
 def refuse(message: str, servers: dict[str, str]) -> None:
     """Raise a conflict over the servers, each with its reason; none is none."""
     if servers:
         raise ConflictException(message, {(SERVER, server_id): why for server_id, why in servers.items()})
 
 
-def require_launchable(server: SourceServer, now: float) -> None:
+def refuse_state(operation: str, message: str, servers: dict[str, str]) -> None:
+    """Refuse what the state of the servers does not allow, with the error that the switch names."""
+    code = ValidationException.code
+    if servers and configured.settings().wrong_state == "validation" and models_error(operation, code):
+        raise ValidationException(message, "other", servers.items())
+    refuse(message, servers)
+
+
+def next_state(server: SourceServer, operation: str, target: str | None = None) -> str:
+    """The state that an operation leads a server to; `target` is that of ChangeServerLifeCycleState.
+
+    Raises:
+        ConflictException: It is in none of the operation's states.
+        ValidationException: As above, by a switch.
+    """
+    name = f"{operation} to {target}" if target else operation
+    allowed = outcomes(name, configured.settings())
+    if server.state not in allowed:
+        needed = f"{name} needs lifecycle state {' or '.join(allowed)}, not {server.state}"
+        refuse_state(operation, needed, {server.id: f"is in state {server.state}"})
+    return allowed[server.state]
+
+
+def require_launchable(operation: str, server: SourceServer, now: float) -> None:
     """Refuse a server from which nothing can be launched: its lag is null."""
     if not server.replica(now).launchable:
-        refuse("The source server has no launchable snapshot", {server.id: "lagDuration is null"})
+        refuse_state(operation, "The source server has no launchable snapshot", {server.id: "lagDuration is null"})
 
 
 def refuse_archived(server: SourceServer) -> None:

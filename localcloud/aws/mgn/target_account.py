@@ -1,6 +1,6 @@
-"""The EC2 of the account that servers are launched into: launch templates, instances and their addresses, in moto."""
+"""The account that servers are launched into, in moto: launch templates, instances and addresses, SSM's names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
@@ -8,11 +8,13 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import filter_iam_instance_profiles
+from moto.ssm.models import ssm_backends
 from werkzeug.exceptions import HTTPException
 
 from .formats import new_id
 from .replication import GIB
 from .servers import MANAGED_TAG, RECOMMENDED_INSTANCE_TYPE, SERVER_TAG, Machine, SourceServer
+from .volumes import VolumeDefaults
 
 _RESERVED_AT_THE_START = 4
 """Addresses at the start of every subnet that AWS keeps: https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html"""
@@ -44,30 +46,55 @@ class TargetAccount:
         by_zone = sorted(self._ec2.get_default_subnets().items())
         return str(by_zone[0][1].id) if by_zone else None
 
-    def create_template(self, server_id: str, machine: Machine, at: float) -> str:
+    def create_template(
+        self, server_id: str, machine: Machine, at: float, volumes: VolumeDefaults, *, public_address: bool = False
+    ) -> str:
         """Create the server's launch template, as the service does at registration, and return its id."""
-        name = f"created-and-used-by-application-migration-service-{server_id}-" + datetime.fromtimestamp(
-            at, UTC
-        ).strftime("%d%m%y-%H%M%S")
         managed = _own_tags(server_id, machine)
         listed = [{"Key": key, "Value": value} for key, value in managed.items()]
         data = {
             "ImageId": new_id("ami"),
             "InstanceType": RECOMMENDED_INSTANCE_TYPE,
             "NetworkInterfaces": [
-                {"DeviceIndex": 0, "AssociatePublicIpAddress": False, "DeleteOnTermination": True},
+                {"DeviceIndex": 0, "AssociatePublicIpAddress": public_address, "DeleteOnTermination": True},
             ],
-            "BlockDeviceMappings": [
-                {
-                    "DeviceName": device,
-                    "Ebs": {"VolumeType": "gp3", "VolumeSize": _gib(size), "DeleteOnTermination": True},
-                }
-                for device, size in machine.disks
-            ],
+            "BlockDeviceMappings": [volumes.mapping(device, _gib(size)) for device, size in machine.disks],
             "TagSpecifications": [{"ResourceType": kind, "Tags": listed} for kind in ("instance", "volume")],
         }
-        tags = {"launch-template": {MANAGED_TAG: "mgn.amazonaws.com", SERVER_TAG: server_id}}
-        return str(self._ec2.create_launch_template(name, "", data, tags).id)
+        return self._create_template(server_id, data, at, {SERVER_TAG: server_id})
+
+    def create_common_template(self, template_id: str, at: float) -> str:
+        """Create the launch template of a launch configuration template, and return its id."""
+        nics = [{"DeviceIndex": 0, "AssociatePublicIpAddress": False, "DeleteOnTermination": True}]
+        return self._create_template(template_id, {"NetworkInterfaces": nics}, at, {})
+
+    def _create_template(self, owner: str, data: dict[str, Any], at: float, tags: dict[str, str]) -> str:
+        made = datetime.fromtimestamp(at, UTC).strftime("%d%m%y-%H%M%S")
+        name = f"created-and-used-by-application-migration-service-{owner}-{made}"
+        all_tags = {"launch-template": {MANAGED_TAG: "mgn.amazonaws.com"} | tags}
+        return str(self._ec2.create_launch_template(name, "", data, all_tags).id)
+
+    def add_disks(self, template_id: str, disks: Iterable[tuple[str, int]], volumes: VolumeDefaults) -> None:
+        """Give a launch template a new default version that has these disks too; one that is gone stays gone."""
+        template = self._ec2.launch_templates.get(template_id)
+        if template is None:
+            return
+        data = template.default_version().data
+        added = [volumes.mapping(device, _gib(size)) for device, size in disks]
+        more = {"BlockDeviceMappings": [*(data.get("BlockDeviceMappings") or []), *added]}
+        template.default_version_number = template.create_version({**data, **more}, "disks added").number
+
+    def document_type(self, document: str) -> str:
+        """Whether a document of Systems Manager is an AUTOMATION or a COMMAND; of those it does not know, a COMMAND."""
+        try:
+            described = ssm_backends[self.account_id][self.region].describe_document(document, "$DEFAULT", None)
+        except (ServiceException, HTTPException):
+            return "COMMAND"
+        return "AUTOMATION" if described.get("DocumentType") == "Automation" else "COMMAND"
+
+    def has_parameter(self, name: str) -> bool:
+        """Whether Systems Manager's Parameter Store has a parameter."""
+        return ssm_backends[self.account_id][self.region].get_parameter(name) is not None
 
     def delete_template(self, template_id: str) -> None:
         """Delete a launch template; one that is gone already is no error."""
@@ -143,7 +170,7 @@ class TargetAccount:
             self._ec2.attach_volume(volume_id, instance.id, device, with_instance)
         instance.root_device_name = server.machine.disks[0][0]
         instance.placement.tenancy = (data.get("Placement") or {}).get("Tenancy") or "default"
-        instance.platform = "windows" if "windows" in server.machine.os.lower() else None
+        instance.platform = "windows" if server.machine.platform == "windows" else None
         if profile:
             self._ec2.associate_iam_instance_profile(instance.id, iam_instance_profile_arn=profile)
         if chosen["launchDisposition"] == "STOPPED":

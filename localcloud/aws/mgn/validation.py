@@ -59,7 +59,7 @@ def read_request(name: str, body: bytes, path: Mapping[str, str], query: Mapping
         ValidationException: The body is no JSON object, or a field breaks a rule; `fieldList` names every one.
     """
     shape = cast("StructureShape", operation(name).input_shape)
-    given = {key: value for key, value in _json_object(body).items() if value is not None}
+    given = _modelled(shape, _json_object(body))
     for member, its_shape in shape.members.items():
         place, wire_name = its_shape.serialization.get("location"), its_shape.serialization.get("name", member)
         if place == "uri":
@@ -70,7 +70,27 @@ def read_request(name: str, body: bytes, path: Mapping[str, str], query: Mapping
     if findings:
         wrong = "; ".join(f"{field}: {message}" for field, message in findings)
         raise ValidationException(f"{name}: {wrong}", fields=findings)
-    return {member: given[member] for member in shape.members if member in given}
+    return cast("dict[str, Any]", given)
+
+
+def _modelled(shape: Any, value: Any) -> Any:
+    """The value without what the model does not know, and without members that are null: the same as absent."""
+    if shape.type_name == "structure" and isinstance(value, dict):
+        return {
+            name: _modelled(its_shape, value[name])
+            for name, its_shape in shape.members.items()
+            if value.get(name) is not None
+        }
+    if shape.type_name == "list" and isinstance(value, list):
+        return [_modelled(shape.member, item) for item in value]
+    if shape.type_name == "map" and isinstance(value, dict):
+        return {key: _modelled(shape.value, item) for key, item in value.items()}
+    return value
+
+
+def models_error(operation_name: str, code: str) -> bool:
+    """Whether an operation has this error in the service model."""
+    return code in {shape.name for shape in operation(operation_name).error_shapes}
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
