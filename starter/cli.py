@@ -68,7 +68,7 @@ def start(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Start a migration."""
-    text = _read(file)
+    text = _read(file, output)
 
     async def go() -> StartResult:
         parse_request(text)  # before anything is connected
@@ -89,7 +89,7 @@ def start(
 @app.command()
 def submit(file: File, output: OutputOption = Output.TEXT) -> None:
     """Send a request through the SQS queue; the ingress starts it."""
-    text = _read(file)
+    text = _read(file, output)
     message_id = _run_sync(lambda: ingress.submit(Settings(), text.decode(errors="replace")), output)
     _print({"messageId": message_id}, f"sent as message {message_id}", output)
 
@@ -97,7 +97,7 @@ def submit(file: File, output: OutputOption = Output.TEXT) -> None:
 @app.command()
 def validate(file: File, output: OutputOption = Output.TEXT) -> None:
     """Check a request document alone: no network, no settings, no clock."""
-    request = _run_sync(lambda: parse_request(_read(file)), output)
+    request = _run_sync(lambda: parse_request(_read(file, output)), output)
     answer = {"valid": True, "migrationId": request.migration_id, "requestHash": request_hash(request)}
     _print(answer, f"{request.migration_id}: valid, hash {request_hash(request)}", output)
 
@@ -306,14 +306,13 @@ def _decide(name: str, migration_id: str, output: Output, **fields: Any) -> None
     _print(answer, f"{migration_id}: {answer['message']}", output)
 
 
-def _read(file: str) -> bytes:
+def _read(file: str, output: Output) -> bytes:
     if file == "-":
         return sys.stdin.buffer.read()
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        typer.echo(f"cannot read {file}: {error.strerror}", err=True)
-        raise typer.Exit(BAD_INPUT) from None
+        _fail(f"cannot read {file}: {error.strerror}", BAD_INPUT, output)
 
 
 def _print(answer: dict[str, Any], text: str, output: Output) -> None:

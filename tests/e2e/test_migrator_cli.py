@@ -183,13 +183,16 @@ async def test_a_refused_requests_status_is_its_refusal(cloud: LocalCloud) -> No
 
 async def test_validate_judges_the_document_alone(cloud: LocalCloud) -> None:
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "TEMPORAL_ADDRESS": "127.0.0.1:1", "MIGRATOR_SETTINGS": ""}
-    file = cloud.written(cloud.request("docs"))
-    good = await cloud.migrator("validate", file, "-o", "json", **nowhere)
+    files = [
+        cloud.written(cloud.request("docs")),
+        cloud.written(cloud.request("docs") | {"appName": ""}, "bad"),
+        "/nowhere.json",
+    ]
+    good, bad, none = await asyncio.gather(*(cloud.migrator("validate", f, "-o", "json", **nowhere) for f in files))
     assert (good.code, good.json["valid"], good.json["migrationId"]) == (0, True, "mig-docs")
-    bad = await cloud.migrator("validate", cloud.written(cloud.request("docs") | {"appName": ""}, "bad"), **nowhere)
     assert bad.code == 2
-    assert bad.err.startswith("$.appName: expected")
-    assert (await cloud.migrator("validate", "/nowhere.json", **nowhere)).code == 2
+    assert [error["path"] for error in bad.json["errors"]] == ["$.appName"]
+    assert (none.code, none.json) == (2, {"error": "cannot read /nowhere.json: No such file or directory"})
 
 
 async def test_schema_prints_the_schema(cloud: LocalCloud) -> None:
@@ -211,15 +214,3 @@ async def test_without_a_temporal_server_the_cli_says_so(cloud: LocalCloud) -> N
     started = await cloud.migrator("start", cloud.written(cloud.request("docs")), TEMPORAL_ADDRESS="127.0.0.1:1")
     assert started.code == 1
     assert "no Temporal server answers at 127.0.0.1:1" in started.err
-
-
-async def test_an_ingress_stops_at_once_when_it_is_told_to(cloud: LocalCloud) -> None:
-    log = cloud.state_dir / "logs" / "another-ingress.log"
-    ingress = cloud.spawn([sys.executable, "-m", "starter.cli", "ingress"], {}, log)
-
-    async def started() -> bool:
-        return "ingress started" in log.read_text()
-
-    await until("the ingress takes messages", started, within=30)
-    ingress.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(ingress.wait, 5) == 0

@@ -1,11 +1,13 @@
 """The promise, after everything that the other end-to-end tests did to the applications."""
 
 import asyncio
+import signal
+import sys
 
 import psutil
 
 from migration.status import Phase
-from tests.e2e.local_cloud import LocalCloud
+from tests.e2e.local_cloud import LocalCloud, until
 
 GONE_WITHIN = 20.0
 
@@ -41,6 +43,19 @@ async def test_every_refused_message_was_refused_once(quiet_cloud: LocalCloud) -
     letters = await quiet_cloud.dead_letters()
     assert letters
     assert {message_id: found for message_id, found in letters.items() if len(found) != 1} == {}
+
+
+async def test_an_ingress_stops_at_once_when_it_is_told_to(quiet_cloud: LocalCloud) -> None:
+    """After all others: a message that reaches its last poll is hidden for a while, as in SQS."""
+    log = quiet_cloud.state_dir / "logs" / "another-ingress.log"
+    ingress = quiet_cloud.spawn([sys.executable, "-m", "starter.cli", "ingress"], {}, log)
+
+    async def started() -> bool:
+        return "ingress started" in log.read_text()
+
+    await until("the ingress takes messages", started, within=30)
+    ingress.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(ingress.wait, 5) == 0
 
 
 def test_a_sigterm_stops_the_whole_cloud_and_leaves_no_process(cloud_to_stop: LocalCloud) -> None:
