@@ -14,12 +14,17 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
-_SECRET_KEY = re.compile(r"pass(word|wd)?$|secret|token|authorization|credential|api[-_]?key|signature", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)?$|secret|token|authorization|credential|(api|private)[-_]?key|signature", re.IGNORECASE
+)
 _SECRET_TEXT = re.compile(
     r"whsec_[A-Za-z0-9+/=]+"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"|(?<=uthorization: )(?:Basic|Bearer) \S+"
+    r"|(?<=[?&])(?i:[\w-]*(?:pass|secret|token|signature|credential|api[-_]?key)[\w-]*=[^\s&\"']+)"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)"
 )
 _REDACTED = "[redacted]"
 _CALM = ("botocore", "boto3", "urllib3", "httpx", "httpcore", "pyVmomi", "asyncio")
@@ -38,7 +43,7 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
         redact,
     ]
     structlog.configure(
-        processors=[*shared[:2], *shared[4:], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared[:3], *shared[4:], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -76,7 +81,8 @@ def flatten_temporal(_logger: Any, _method: str, event: MutableMapping[str, Any]
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Take secrets out, by the name of the key and by the shape of the text."""
     for key, value in list(event.items()):
-        event[key] = _REDACTED if _SECRET_KEY.search(key) else _without_secrets(value)
+        if not key.startswith("_"):  # structlog's own, which never leave
+            event[key] = _REDACTED if _SECRET_KEY.search(key) else _without_secrets(value)
     return event
 
 
@@ -92,4 +98,5 @@ def _without_secrets(value: Any) -> Any:
         return {k: _REDACTED if _SECRET_KEY.search(str(k)) else _without_secrets(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_without_secrets(item) for item in value]
-    return value
+    # An object would be rendered after this, with whatever its text holds.
+    return value if value is None or isinstance(value, int | float) else redact_text(repr(value))

@@ -1,5 +1,6 @@
 """CallbackWorkflow: one per migration; ordered, signed, retried delivery that can never hold the migration."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -32,6 +33,7 @@ class OpenCallbacks(Model):
     dead: tuple[DeadLetter, ...] = ()
     delivered: int = 0
     ended: bool = False
+    gone: str | None = None
 
 
 class CallbackStatus(Model):
@@ -42,9 +44,12 @@ class CallbackStatus(Model):
     dead: tuple[DeadLetter, ...]
 
 
-def callbacks_id(migration_id: str) -> str:
-    """The workflow id; the slash keeps it apart from every migration id."""
-    return f"callbacks/{migration_id}"
+def callbacks_id(migration_id: str, generation: int = 1) -> str:
+    """The workflow id; the slash keeps it apart from every migration id.
+
+    A later generation may have another endpoint, while the earlier one's dead letters are still kept.
+    """
+    return f"callbacks/{migration_id}" if generation == 1 else f"callbacks/{migration_id}/{generation}"
 
 
 @workflow.defn
@@ -57,13 +62,14 @@ class CallbackWorkflow:
         self._dead: list[DeadLetter] = []
         self._delivered = 0
         self._ended = False
+        self._gone: str | None = None
 
     @workflow.run
     async def run(self, opened: OpenCallbacks) -> None:
         """Deliver until the migration has ended, the queue is empty and no dead letter is worth keeping."""
         self._queue[:0] = opened.queue
         self._dead, self._delivered = list(opened.dead), opened.delivered
-        self._ended = self._ended or opened.ended
+        self._ended, self._gone = self._ended or opened.ended, opened.gone
         while True:
             await self._until_there_is_work()
             if not self._queue:
@@ -90,39 +96,44 @@ class CallbackWorkflow:
 
     async def _until_there_is_work(self) -> None:
         """Wait for a message; without one, until the migration has ended and the dead letters are old."""
-        while not self._queue:
-            keep = self._keep_until() - workflow.now()
-            if self._ended and keep <= timedelta(0):
-                return
-            try:
-                await workflow.wait_condition(
-                    lambda: bool(self._queue) or (self._ended and not self._dead),
-                    timeout=keep if self._ended else None,
-                    timeout_summary="dead letters kept",
-                )
-            except TimeoutError:
-                return
-            if self._ended and not self._dead:
-                return
+        await workflow.wait_condition(lambda: bool(self._queue) or self._ended)
+        keep = self._keep_until() - workflow.now()
+        if self._queue or keep <= timedelta(0):
+            return
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: bool(self._queue), timeout=keep, timeout_summary="dead letters kept")
 
     def _keep_until(self) -> datetime:
         newest = max((letter.at for letter in self._dead), default=None)
         return newest + policies.CALLBACK_KEEP_DEAD_LETTERS if newest else workflow.now()
 
     async def _deliver_first(self, opened: OpenCallbacks) -> None:
-        """Deliver the message at the head, or give it up after a day; order is kept meanwhile."""
-        message, first_try, tries = self._queue[0], workflow.now(), 0
+        """Deliver the message at the head, or give it up; order is kept meanwhile."""
+        message = self._queue[0]
+        error = self._gone or await self._deliver(opened, message)
+        if error is None:
+            self._delivered += 1
+        else:
+            self._dead.append(DeadLetter(message=message, at=workflow.now(), error=error))
+        self._queue.remove(message)
+
+    async def _deliver(self, opened: OpenCallbacks, message: Message) -> str | None:
+        """Try for a day; returns why it was given up, None when it was delivered.
+
+        An endpoint that says it is gone is not called again, for this message or a later one (Standard Webhooks 1.0).
+        """
+        first_try, tries = workflow.now(), 0
         while True:
             delivery = await self._try(opened, message)
             tries += 1
             if delivery.outcome == "delivered":
-                self._delivered += 1
-                break
-            if delivery.outcome == "gone" or workflow.now() - first_try > policies.CALLBACK_GIVE_UP_AFTER:
-                self._dead.append(DeadLetter(message=message, at=workflow.now(), error=delivery.error or "gone"))
-                break
-            await workflow.sleep(self._pause(delivery, tries), summary=f"retry {tries}: {delivery.error}"[:200])
-        self._queue.remove(message)
+                return None
+            error = delivery.error or delivery.outcome
+            if delivery.outcome == "gone":
+                self._gone = error
+            if self._gone or workflow.now() - first_try > policies.CALLBACK_GIVE_UP_AFTER:
+                return error
+            await workflow.sleep(self._pause(delivery, tries), summary=f"retry {tries}: {error}"[:200])
 
     async def _try(self, opened: OpenCallbacks, message: Message) -> Delivery:
         body = canonical_json(message.model_dump(mode="json", by_alias=True))
@@ -152,6 +163,7 @@ class CallbackWorkflow:
                     "dead": tuple(self._dead),
                     "delivered": self._delivered,
                     "ended": self._ended,
+                    "gone": self._gone,
                 }
             )
         )

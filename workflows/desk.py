@@ -280,7 +280,8 @@ def _signal_handler(name: DecisionName) -> Handler:
         try:
             await self._take(name, payload)
         except Refused as refusal:
-            workflow.logger.info("decision refused", extra={"decision": name, "reason": str(refusal)})
+            about = {"correlation_id": self._desk.status.correlation_id, "decision": name, "reason": str(refusal)}
+            workflow.logger.info("decision refused", extra=about)
 
     return handle
 

@@ -6,6 +6,7 @@ messages leave in the order in which things happened.
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
@@ -143,35 +144,34 @@ class Journal:
         try:
             await workflow.wait_condition(lambda: self.idle, timeout=within, timeout_summary="last state to leave")
         except TimeoutError:
-            workflow.logger.warning(
-                "the read model or the callbacks lag behind", extra={"version": self.status.version}
-            )
+            self._warn("the read model or the callbacks lag behind", version=self.status.version)
 
     async def close(self) -> None:
         """Tell the callback workflow that nothing follows; it goes on by itself."""
         if not self._callbacks_open:
             return
-        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, callbacks_id(self.status.migration_id))
+        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, self._callbacks_id)
         try:
             await handle.signal(CallbackWorkflow.close)
         except FailureError as error:
-            workflow.logger.warning("the callback workflow is gone", extra={"reason": str(error)})
+            self._warn("the callback workflow is gone", reason=str(error))
 
     async def _save(self) -> None:
         version = self.status.version
         if version == self._saved_version:
             return
-        await workflow.execute_activity_method(
-            MigrationState.save_state,
-            SaveState(
-                migration_id=self.status.migration_id,
-                version=self.status.generation * 1_000_000 + version,
-                row=self._row(),
-                expires_at=self._expiry(),
-            ),
-            summary=self.status.message[:200],
-            **policies.RECORD,
+        request = SaveState(
+            migration_id=self.status.migration_id,
+            version=self.status.generation * 1_000_000 + version,
+            row=self._row(),
+            expires_at=self._expiry(),
         )
+        try:
+            await workflow.execute_activity_method(
+                MigrationState.save_state, request, summary=self.status.message[:200], **policies.RECORD
+            )
+        except FailureError as error:  # whatever the read model refuses, the migration goes on: the next row may fit
+            self._warn("the read model refused a row", reason=str(error.__cause__ or error))
         self._saved_version = version
 
     async def _send(self) -> None:
@@ -179,7 +179,7 @@ class Journal:
             try:
                 await self._hand_over(self.outbox[0])
             except FailureError as error:
-                workflow.logger.warning("callbacks could not be handed over", extra={"reason": str(error)})
+                self._warn("callbacks could not be handed over", reason=str(error))
                 self._callbacks_open = False
                 await workflow.sleep(policies.CALLBACK_HAND_OVER_PAUSE)
                 continue
@@ -187,7 +187,6 @@ class Journal:
 
     async def _hand_over(self, message: Message) -> None:
         """Give a message to the callback workflow, started when it is not there."""
-        workflow_id = callbacks_id(self.status.migration_id)
         if not self._callbacks_open:
             with suppress(WorkflowAlreadyStartedError):
                 await workflow.start_child_workflow(
@@ -197,13 +196,20 @@ class Journal:
                         url=str(self.request.callback_url),
                         secret=self.request.callback_secret,
                     ),
-                    id=workflow_id,
+                    id=self._callbacks_id,
                     parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                     static_summary=f"Callbacks of {self.status.migration_id}",
                 )
             self._callbacks_open = True
-        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, workflow_id)
+        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, self._callbacks_id)
         await handle.signal(CallbackWorkflow.deliver, message)
+
+    def _warn(self, words: str, **details: Any) -> None:
+        workflow.logger.warning(words, extra={"correlation_id": self.status.correlation_id, **details})
+
+    @property
+    def _callbacks_id(self) -> str:
+        return callbacks_id(self.status.migration_id, self.status.generation)
 
     # --- views -----------------------------------------------------------------------------------------------
 

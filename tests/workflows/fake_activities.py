@@ -109,7 +109,12 @@ class World:
     """What one migration touches: `fail` and `hold` make single calls fail or wait."""
 
     def __init__(
-        self, *, findings: Sequence[Finding] = (), old_ttl: int = 60, deliveries: Sequence[Delivery] = ()
+        self,
+        *,
+        findings: Sequence[Finding] = (),
+        old_ttl: int = 60,
+        deliveries: Sequence[Delivery] = (),
+        generation: int = 1,
     ) -> None:
         """Begin with a world in which everything works.
 
@@ -117,6 +122,7 @@ class World:
             findings: What the pre-flight checks find.
             old_ttl: The time to live, in seconds, that the DNS records have before the migration.
             deliveries: What becomes of the first callbacks; the later ones are delivered.
+            generation: Which try of the migration id the claim grants.
         """
         self.calls: list[str] = []
         self.moments: list[tuple[str, datetime]] = []
@@ -127,6 +133,7 @@ class World:
         self.findings = tuple(findings)
         self.old_ttl = old_ttl
         self.deliveries = list(deliveries)
+        self.generation = generation
         self.unhealthy_watches = 0
         self.launched: dict[str, tuple[LaunchedServer, ...]] = {}
         self._failures: dict[str, list[_Failure]] = {}
@@ -137,7 +144,7 @@ class World:
     # --- what tests ask for ----------------------------------------------------------------------------------
 
     def fail(self, name: str, error: ApplicationError | None = None, *, call: int = 1, times: int = 1) -> None:
-        """Let calls of this activity fail (for good, when no error is given), from the `call`-th on."""
+        """Let calls of this activity fail (past retrying, when no error is given), from the `call`-th on."""
         error = error or ApplicationError(f"{name} failed", type="MigrationExecutionError", non_retryable=True)
         self._failures.setdefault(name, []).append(_Failure(range(call, call + times), error))
 
@@ -215,7 +222,7 @@ class FakeActivities:
     async def _enter(self, argument: Any) -> World:
         info = activity.info()
         workflow_id = info.workflow_id or ""
-        world = self.worlds[workflow_id.removeprefix(callbacks_id(""))]
+        world = self.worlds[workflow_id.removeprefix(callbacks_id("")).split("/")[0]]
         await world.called(info.activity_type, argument)
         return world
 
@@ -223,8 +230,8 @@ class FakeActivities:
 
     @activity.defn
     async def claim_migration(self, request: ClaimMigration) -> ClaimGranted:
-        await self._enter(request)
-        return ClaimGranted(generation=1)
+        world = await self._enter(request)
+        return ClaimGranted(generation=world.generation)
 
     @activity.defn
     async def finish_claim(self, request: FinishClaim) -> None:
@@ -440,9 +447,7 @@ _DEFINITION = "__temporal_activity_definition"
 
 def looked_in_vain(message: str, after: timedelta = timedelta(milliseconds=500)) -> ApplicationError:
     """How a look ends that has to be repeated."""
-    return ApplicationError(
-        message, type="NotYet", category=ApplicationErrorCategory.BENIGN, next_retry_delay=after
-    )
+    return ApplicationError(message, type="NotYet", category=ApplicationErrorCategory.BENIGN, next_retry_delay=after)
 
 
 def _observed(ids: Sequence[str]) -> ReplicationObserved:

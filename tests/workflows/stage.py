@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -137,6 +138,17 @@ class Migration:
             run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
         return found
 
+    async def history_at_rest(self) -> int:
+        """How many events the run has when no more are added."""
+        lengths = [0]
+
+        async def is_at_rest() -> bool:
+            lengths.append((await self.handle.describe()).history_length)
+            return lengths[-1] == lengths[-2]
+
+        await until(is_at_rest, f"the history of {self.migration_id} comes to rest")
+        return lengths[-1]
+
     async def carried(self) -> list[Carried]:
         """What each run but the first began with."""
         histories = await self.histories()
@@ -156,9 +168,10 @@ class Migration:
 
     async def update(self, name: str, *arguments: Any) -> DecisionAnswer:
         """Send an update as it is."""
-        return await self.handle.execute_update(
+        answer: DecisionAnswer = await self.handle.execute_update(
             name, args=list(arguments), id=str(uuid.uuid4()), result_type=DecisionAnswer
         )
+        return answer
 
     async def refuses(self, name: str, by: str = "operator-1@example.com", **fields: Any) -> str:
         """Send a decision as an update; it has to be refused, in these words."""
@@ -245,6 +258,18 @@ async def cleared() -> AsyncIterator[None]:
                 await migration.handle.terminate("the test is over")
 
 
+class _Stuck(logging.Handler):
+    """Hears of workflows that their worker could not put away."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "evict" in record.getMessage():
+            self.records.append(record.getMessage())
+
+
 @asynccontextmanager
 async def set_up(address: str, *, task_queue: str | None = None, **options: Any) -> AsyncIterator[Stage]:
     """Connect, and run a worker, on a task queue of its own when none is given."""
@@ -257,6 +282,8 @@ async def set_up(address: str, *, task_queue: str | None = None, **options: Any)
         "default_heartbeat_throttle_interval": timedelta(milliseconds=300),
         **options,
     }
+    stuck = _Stuck()
+    logging.getLogger("temporalio.worker").addHandler(stuck)
     async with Worker(
         client,
         task_queue=task_queue,
@@ -270,6 +297,7 @@ async def set_up(address: str, *, task_queue: str | None = None, **options: Any)
         finally:
             for world in activities.worlds.values():
                 world.release_all()
+    assert not stuck.records, "a workflow that a worker forgot left tasks behind"
 
 
 def input_of(history: WorkflowHistory) -> Payload:

@@ -239,9 +239,7 @@ async def test_a_paused_step_is_rolled_back_when_a_person_says_so(stage: Stage) 
     await migration.stands(Phase.AWAITING_DECISION, "failure")
     await migration.decide("rollback", by=APPROVER, to="start", comment="enough for today")
     result = await migration.ends()
-    assert (result.status, result.message) == (
-        *(Phase.ROLLED_BACK, f"rollback by {APPROVER}: enough for today"),
-    )
+    assert (result.status, result.message) == (*(Phase.ROLLED_BACK, f"rollback by {APPROVER}: enough for today"),)
     assert world.since("await_job", call=2) == one("await_job", Step.CUTOVER).to_start
 
 
@@ -253,9 +251,7 @@ async def test_a_paused_step_rolls_back_when_its_deadline_passes(stage: Stage) -
     assert status.awaiting is not None
     assert status.awaiting.until is not None
     result = await migration.ends()
-    assert (result.status, result.message) == (
-        *(Phase.ROLLED_BACK, "prepare failed: configure_replication failed"),
-    )
+    assert (result.status, result.message) == (*(Phase.ROLLED_BACK, "prepare failed: configure_replication failed"),)
     assert world.since("configure_replication") == ["remove_records"]
 
 

@@ -1,5 +1,7 @@
 """What a migration does, in which order, and where it ends."""
 
+from typing import Any
+
 import pytest
 
 from migration.status import Phase, Side, StepState
@@ -99,7 +101,7 @@ async def test_tiers_stop_in_descending_and_launch_in_ascending_order(stage: Sta
     ],
     ids=["keep the source", "no snapshot", "no CMDB", "no DNS"],
 )
-async def test_what_is_not_asked_for_is_not_done(stage: Stage, parts: dict[str, object], left_out: set[str]) -> None:
+async def test_what_is_not_asked_for_is_not_done(stage: Stage, parts: dict[str, Any], left_out: set[str]) -> None:
     migration = await stage.start(**parts)
     await migration.approve()
     assert (await migration.ends()).served_by is Side.TARGET

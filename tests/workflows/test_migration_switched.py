@@ -11,7 +11,7 @@ from tests.workflows.migration_requests import APPROVER
 from tests.workflows.runbook import acts_of
 from tests.workflows.stage import Migration, Stage, until
 
-LONG_SOAK = {"soak": {"for": "PT1H", "end": "commit"}}
+LONG_SOAK: dict[str, Any] = {"soak": {"for": "PT1H", "end": "commit"}}
 TO_START = {"to": "start", "afterSwitch": "ask"}
 
 
