@@ -191,6 +191,11 @@ class Case:
         where = ", ".join(map(str, self.points)) if len(self.points) < 4 else f"{len(self.points)} points"
         return f"{self.ending.name}: {self.fault or 'no fault'}{f' at {where}' if where else ''}"
 
+    @property
+    def kills(self) -> int:
+        """How often a worker dies."""
+        return len(self.points) if self.fault in {"killed before", "killed after"} else 0
+
     def rules(self, names: Names) -> list[Rule]:
         """Everything that is planned for it."""
         fault = self.fault

@@ -87,13 +87,15 @@ class _Run:
 
     async def play(self) -> Outcome:
         began, outcome = time.monotonic(), self._outcome
-        planned = self._site.expect(self._case.rules(self._names), self._lane)
+        planned, kills = self._site.expect(self._case.rules(self._names), self._lane), self._lane.kills
         lasting = len(self._case.ending.faults(self._names))
         await self._migrations.start(json.dumps(self._request()))
         ended = await self._follow()
         outcome.seconds = time.monotonic() - began
         unmet = self._site.cloud.faults.rules().keys() & set(planned[lasting:])
         outcome.problems += [f"never met: {self._site.cloud.faults.rules()[rule_id]}" for rule_id in sorted(unmet)]
+        if (killed := self._lane.kills - kills) != self._case.kills:
+            outcome.problems.append(f"the worker was killed {killed} times, not {self._case.kills}")
         if ended:
             await self._callbacks_leave()
             await asyncio.to_thread(self._judge)
