@@ -2,17 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from datetime import timedelta
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from temporalio.testing import WorkflowEnvironment
 
-from localcloud import temporal
-from tests.workflows.stage import Stage, cleared, set_up
+from tests.workflows.stage import Stage, cleared, set_up, temporal_server
 
 _HERE = Path(__file__).parent
 _AT_ONCE = 14
@@ -22,20 +19,9 @@ Test = Callable[..., Coroutine[Any, Any, None]]
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def temporal_address() -> AsyncIterator[str]:
-    """A Temporal server of the tests' own, in memory, with the project's configuration and search attributes."""
-    attributes = [
-        word for pair in temporal.search_attributes().items() for word in ("--search-attribute", "=".join(pair))
-    ]
-    # The same values that the local cloud's own server gets.
-    configuration = [word for value in temporal._dynamic_configuration() for word in ("--dynamic-config-value", value)]
-    server = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(temporal.find_temporal(print)),
-        dev_server_extra_args=[*attributes, *configuration],
-        dev_server_log_level="error",
-        dev_server_startup_timeout=timedelta(seconds=60),
-    )
-    async with server:
-        yield server.client.service_client.config.target_host
+    """A Temporal server of the tests' own."""
+    async with temporal_server() as address:
+        yield address
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

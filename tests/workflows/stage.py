@@ -26,8 +26,10 @@ from temporalio.common import RawValue
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from localcloud import temporal
 from migration.decisions import DecisionAnswer
 from migration.status import MigrationResult, MigrationStatus, Phase
 from tests.workflows.fake_activities import WITHIN, FakeActivities, World
@@ -36,6 +38,8 @@ from workflows.border import OneInput
 from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
 from workflows.carried import Carried
 from workflows.migration import MigrationWorkflow
+
+WORKFLOWS = [MigrationWorkflow, CallbackWorkflow]
 
 _LOOK = 0.03
 _QUERY = 0.25
@@ -215,7 +219,7 @@ class Stage:
 
     async def start(self, world: World | None = None, **parts: Any) -> Migration:
         """Start a migration of the usual request, with these parts of it replaced."""
-        migration_id = f"mig-{uuid.uuid4().hex[:12]}"
+        migration_id = parts.get("migrationId") or f"mig-{uuid.uuid4().hex[:12]}"
         return await self.start_with(migration_id, a_request(migration_id, **parts), world=world)
 
     async def start_light(self, world: World | None = None, **parts: Any) -> Migration:
@@ -258,6 +262,24 @@ async def cleared() -> AsyncIterator[None]:
                 await migration.handle.terminate("the test is over")
 
 
+@asynccontextmanager
+async def temporal_server() -> AsyncIterator[str]:
+    """A Temporal server in memory, with the project's configuration and search attributes; gives its address."""
+    attributes = [
+        word for pair in temporal.search_attributes().items() for word in ("--search-attribute", "=".join(pair))
+    ]
+    # The same values that the local cloud's own server gets.
+    configuration = [word for value in temporal._dynamic_configuration() for word in ("--dynamic-config-value", value)]
+    server = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(temporal.find_temporal(print)),
+        dev_server_extra_args=[*attributes, *configuration],
+        dev_server_log_level="error",
+        dev_server_startup_timeout=timedelta(seconds=60),
+    )
+    async with server:
+        yield server.client.service_client.config.target_host
+
+
 class _Stuck(logging.Handler):
     """Hears of workflows that their worker could not put away."""
 
@@ -273,7 +295,7 @@ class _Stuck(logging.Handler):
 @asynccontextmanager
 async def set_up(address: str, *, task_queue: str | None = None, **options: Any) -> AsyncIterator[Stage]:
     """Connect, and run a worker, on a task queue of its own when none is given."""
-    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    client = await Client.connect(address, data_converter=pydantic_data_converter, identity="stage")
     task_queue, activities = task_queue or f"stage-{uuid.uuid4().hex[:8]}", FakeActivities()
     settings: dict[str, Any] = {
         "max_concurrent_activities": 200,
@@ -287,7 +309,7 @@ async def set_up(address: str, *, task_queue: str | None = None, **options: Any)
     async with Worker(
         client,
         task_queue=task_queue,
-        workflows=[MigrationWorkflow, CallbackWorkflow],
+        workflows=WORKFLOWS,
         activities=activities.all,
         interceptors=[OneInput()],
         **settings,
