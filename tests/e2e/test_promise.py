@@ -1,6 +1,7 @@
 """The promise, after everything that the other end-to-end tests did to the applications."""
 
 import asyncio
+import json
 import signal
 import sys
 
@@ -43,6 +44,18 @@ async def test_every_refused_message_was_refused_once(quiet_cloud: LocalCloud) -
     letters = await quiet_cloud.dead_letters()
     assert letters
     assert {message_id: found for message_id, found in letters.items() if len(found) != 1} == {}
+
+
+async def test_the_log_is_json_without_an_error_and_names_the_migration(quiet_cloud: LocalCloud) -> None:
+    logs = {name: quiet_cloud.state_dir / "logs" / f"{name}.log" for name in ("worker", "ingress")}
+    lines = {name: [json.loads(line) for line in log.read_text().splitlines()] for name, log in logs.items()}
+    told = [line for each in lines.values() for line in each]
+    assert [line for line in told if not {"timestamp", "level", "event"} <= line.keys()] == []
+    assert [line for line in told if line["level"] not in ("info", "warning")] == []
+    taken = [line for line in lines["ingress"] if line["event"] == "request taken"]
+    assert {(line["migration_id"], line["correlation_id"]) for line in taken} <= {("mig-billing", "mig-billing")}
+    launched = [line for line in lines["worker"] if line.get("activity") == "start_cutover"]
+    assert all(line["migration_id"].startswith("mig-") and line["attempt"] >= 1 for line in launched)
 
 
 async def test_an_ingress_stops_at_once_when_it_is_told_to(quiet_cloud: LocalCloud) -> None:
