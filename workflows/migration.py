@@ -14,19 +14,13 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.cmdb import Inventory, ItemMoved, ReadItems, RecordMove, RestoreItems, RetireItems
     from activities.dns import ChangeRecords, DomainNameSystem, RecordChange
-    from activities.health import ApplicationHealth, AwaitHealth, HealthTarget, WatchHealth
+    from activities.health import ApplicationHealth, WatchHealth
     from activities.mgn import (
         ApplicationMigration,
-        AwaitJob,
         AwaitReplication,
-        ChangeLifeCycle,
         ConfigureReplication,
         FindSourceServers,
-        Launch,
-        Launched,
-        ServerLaunch,
         ServerTags,
-        SetLaunchTargets,
         SourceServers,
     )
     from activities.prerequisites import CheckPrerequisites, PrerequisiteChecks
@@ -57,9 +51,10 @@ with workflow.unsafe.imports_passed_through():
         Warnings,
         request_hash,
     )
-    from migration.status import Awaiting, MigrationResult, MigrationStatus, Phase, ServerProgress, Side
+    from migration.status import Awaiting, MigrationResult, MigrationStatus, Phase, Side
     from migration.steps import Step
     from workflows.gate import Gate, remember_replication, swapped
+    from workflows.launches import Launches
     from workflows.saga import (
         AwaitSourceHealth,
         EndCutover,
@@ -108,6 +103,10 @@ class MigrationWorkflow(Story):
         if self._desk is None:
             raise ApplicationError("the request was refused: the workflow's failure says why", type="ValidationError")
         return self._status
+
+    @property
+    def _launches(self) -> Launches:
+        return Launches(self._context)
 
     async def _forward(self) -> None:
         """The runbook."""
@@ -276,29 +275,14 @@ class MigrationWorkflow(Story):
                     source_server_ids=self._context.record_ids,
                 )
             )
-            await self._set_launch_targets(Step.TEST, Network.TEST)
-            launched = await self._launch(Step.TEST, self._context.record_ids)
+            await self._launches.set_targets(Step.TEST, Network.TEST)
+            launched = await self._launches.launch(Step.TEST, self._context.record_ids)
             for server in launched.servers:
-                self._server_of(server.source_server_id).test_instance_id = server.instance_id
-            await self._healthy(CheckTime.TEST, tuple(server.instance_id for server in launched.servers))
-        await self._change_life_cycle("READY_FOR_CUTOVER")
+                self._launches.server_of(server.source_server_id).test_instance_id = server.instance_id
+            await self._launches.healthy(CheckTime.TEST, tuple(server.instance_id for server in launched.servers))
+        await self._launches.change_life_cycle("READY_FOR_CUTOVER")
         if self._request.test.mode is TestMode.LAUNCH:
-            await self._terminate_test_instances()
-
-    async def _terminate_test_instances(self) -> None:
-        request = Launch(
-            where=self._context.where,
-            mark=self._context.mark(Step.TEST, "terminate"),
-            source_server_ids=self._context.record_ids,
-        )
-        job = await self._context.do(
-            ApplicationMigration.terminate_targets, request, policies.ACT, "terminate the test instances"
-        )
-        if job.job_id is not None:
-            wait = AwaitJob(where=self._context.where, job_id=job.job_id)
-            await self._context.do(
-                ApplicationMigration.await_termination, wait, policies.WAIT, "wait for the termination"
-            )
+            await self._launches.terminate_test_instances()
 
     # --- approve ---------------------------------------------------------------------------------------------
 
@@ -310,9 +294,9 @@ class MigrationWorkflow(Story):
 
     async def _cutover(self) -> None:
         """Stop the source, and only then launch the target: at no instant can both accept work."""
-        await self._set_launch_targets(Step.CUTOVER, Network.PRODUCTION)
+        await self._launches.set_targets(Step.CUTOVER, Network.PRODUCTION)
         if self._journal.progress(Step.CUTOVER).entry > 1:
-            await self._change_life_cycle("READY_FOR_CUTOVER")
+            await self._launches.change_life_cycle("READY_FOR_CUTOVER")
         self._still_in_window()
         self._register_way_back_from_cutover()
         await self._caught_up()
@@ -399,15 +383,15 @@ class MigrationWorkflow(Story):
     async def _launch_tier(self, number: int, tier: tuple[Server, ...]) -> None:
         ids = tuple(self._context.progress_of(server.name).source_server_id or "" for server in tier)
         part = f"tier-{number}" if len(self._context.tiers()) > 1 else None
-        launched = await self._launch(Step.CUTOVER, ids, part)
+        launched = await self._launches.launch(Step.CUTOVER, ids, part)
         for server in launched.servers:
-            self._server_of(server.source_server_id).instance_id = server.instance_id
+            self._launches.server_of(server.source_server_id).instance_id = server.instance_id
 
     # --- verify ----------------------------------------------------------------------------------------------
 
     async def _verify(self) -> None:
         """EC2's status checks, then the application's own, by instance address."""
-        await self._healthy(CheckTime.VERIFY, self._context.instance_ids)
+        await self._launches.healthy(CheckTime.VERIFY, self._context.instance_ids)
 
     # --- switch ----------------------------------------------------------------------------------------------
 
@@ -429,7 +413,7 @@ class MigrationWorkflow(Story):
     async def _note_addresses(self) -> None:
         """A skipped verify step leaves the addresses unknown."""
         if any(server.address is None for server in self._context.servers):
-            await self._status_checks(self._context.instance_ids)
+            await self._launches.status_checks(self._context.instance_ids)
 
     def _record_changes(self) -> tuple[RecordChange, ...]:
         changes = []
@@ -569,64 +553,3 @@ class MigrationWorkflow(Story):
                 item_ids=tuple(item.id for item in cmdb.items),
             )
             await self._only_forward(Inventory.retire_items, request, "note the retirement in the CMDB")
-
-    # --- what several steps do -------------------------------------------------------------------------------
-
-    async def _set_launch_targets(self, step: Step, network: Network) -> None:
-        launches = tuple(
-            ServerLaunch(
-                source_server_id=self._context.progress_of(server.name).source_server_id or "",
-                target=self._context.launch_target(server, network),
-            )
-            for server in self._request.source.servers
-        )
-        request = SetLaunchTargets(where=self._context.where, mark=self._context.mark(step), servers=launches)
-        await self._context.do(
-            ApplicationMigration.set_launch_targets, request, policies.ACT, f"launch settings: {network} network"
-        )
-
-    async def _launch(self, step: Step, ids: tuple[str, ...], part: str | None = None) -> Launched:
-        """Start a launch under this entry's mark, and wait for its end."""
-        cutover = step is Step.CUTOVER
-        start = ApplicationMigration.start_cutover if cutover else ApplicationMigration.start_test
-        request = Launch(where=self._context.where, mark=self._context.mark(step, part), source_server_ids=ids)
-        job = await self._context.do(start, request, policies.ACT, "StartCutover" if cutover else "StartTest")
-        wait = AwaitJob(where=self._context.where, job_id=job.job_id or "", fresh_data=cutover)
-        return await self._context.do(
-            ApplicationMigration.await_job, wait, policies.WAIT, f"wait for launch job {job.job_id}"
-        )
-
-    async def _change_life_cycle(self, state: str) -> None:
-        request = ChangeLifeCycle(where=self._context.where, source_server_ids=self._context.record_ids, state=state)
-        await self._context.do(ApplicationMigration.change_life_cycle, request, policies.ACT, f"mark {state}")
-
-    async def _status_checks(self, instance_ids: tuple[str, ...]) -> dict[str, str]:
-        """Wait for EC2's 2/2; returns (and notes) the instances' addresses."""
-        instances = Instances(where=self._context.where, instance_ids=instance_ids)
-        checked = await self._context.do(
-            Targets.await_status_checks, instances, policies.WAIT, "wait for EC2's status checks"
-        )
-        addresses = {instance.instance_id: instance.private_ip for instance in checked.instances}
-        for server in self._context.servers:
-            if server.instance_id in addresses:
-                server.address = addresses[server.instance_id]
-        return addresses
-
-    async def _healthy(self, during: CheckTime, instance_ids: tuple[str, ...]) -> None:
-        """Status checks, then health checks at the addresses of those instances."""
-        by_instance = await self._status_checks(instance_ids)
-        addresses = {
-            server.name: by_instance[instance_id]
-            for server in self._context.servers
-            for instance_id in (server.instance_id, server.test_instance_id)
-            if instance_id in by_instance
-        }
-        targets: tuple[HealthTarget, ...] = self._context.health_targets(during, addresses)
-        if targets:
-            request = AwaitHealth(targets=targets, since=workflow.now())
-            await self._context.do(
-                ApplicationHealth.await_health, request, policies.WAIT, f"health checks during {during}"
-            )
-
-    def _server_of(self, source_server_id: str) -> ServerProgress:
-        return next(server for server in self._context.servers if server.source_server_id == source_server_id)
