@@ -1,7 +1,8 @@
 """One real Temporal server and one worker for all workflow tests, which run side by side: they mostly wait."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,17 @@ async def temporal_address() -> AsyncIterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The sandbox imports the workflow's module anew for each run, and would compile it anew each time."""
+    before = sys.dont_write_bytecode, sys.pycache_prefix
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(tmp_path_factory.mktemp("compiled"))
+    yield
+    sys.dont_write_bytecode, sys.pycache_prefix = before
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stage(temporal_address: str) -> AsyncIterator[Stage]:
+async def stage(temporal_address: str, compiled_once: None) -> AsyncIterator[Stage]:
     """The stage that most tests share."""
     async with set_up(temporal_address) as stage:
         yield stage

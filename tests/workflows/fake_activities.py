@@ -57,7 +57,7 @@ BOOKKEEPING = frozenset({"save_state", "deliver_callback", "claim_migration", "f
 """Calls that leave the application's machines, names and records alone."""
 
 BEAT = 0.2
-WITHIN = 60.0
+WITHIN = 120.0
 
 
 @dataclass

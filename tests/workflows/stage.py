@@ -22,12 +22,12 @@ from temporalio.client import (
     WorkflowHistory,
     WorkflowUpdateFailedError,
 )
-from temporalio.common import RawValue
+from temporalio.common import RawValue, WorkerDeploymentVersion
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from localcloud import temporal
 from migration.decisions import DecisionAnswer
@@ -312,6 +312,9 @@ async def set_up(address: str, *, task_queue: str | None = None, **options: Any)
         workflows=WORKFLOWS,
         activities=activities.all,
         interceptors=[OneInput()],
+        deployment_config=WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(deployment_name="stage", build_id="1"), use_worker_versioning=False
+        ),
         **settings,
     ):
         try:

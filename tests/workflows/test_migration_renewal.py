@@ -122,10 +122,11 @@ async def test_a_worker_that_forgets_every_workflow_at_once_changes_nothing(stag
 
 
 async def completes(stage: Stage) -> None:
-    migration = await stage.start()
+    migration = await stage.start_light()
     await migration.approve()
     assert (await migration.ends()).served_by is Side.TARGET
-    assert migration.world.acted() == all_acts()
+    for name in ("install_agents", "shut_down_sources", "start_cutover", "finalize_cutover", "retire_sources"):
+        assert migration.world.acted(name) == [name]
 
 
 async def is_cancelled_at_the_gate(stage: Stage) -> None:
