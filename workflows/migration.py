@@ -518,7 +518,9 @@ class MigrationWorkflow(Story):
         self._context.show_undo()
         self._journal.changed("past the point of no return")
         request = SourceServers(where=self._context.where, source_server_ids=self._context.record_ids)
-        await self._only_forward(ApplicationMigration.finalize_cutover, request, "finalize the cutover in MGN")
+        await self._only_forward(
+            ApplicationMigration.finalize_cutover, request, "finalize the cutover in MGN", skippable=False
+        )
 
     # --- decommission ----------------------------------------------------------------------------------------
 

@@ -173,8 +173,11 @@ class Story(TakesDecisions):
         answer, desk.answer = desk.answer, None
         return answer is not None and answer.retry
 
-    async def _only_forward(self, method: Callable[..., Any], argument: Any, summary: str) -> None:
+    async def _only_forward(
+        self, method: Callable[..., Any], argument: Any, summary: str, *, skippable: bool = True
+    ) -> None:
         """An act after the point of no return: tried without end, and with a person's help where that is needed."""
+        choices = ("retry", "skip") if skippable else ("retry",)
         while True:
             try:
                 await workflow.execute_activity_method(method, argument, summary=summary, **policies.FORWARD)
@@ -182,7 +185,7 @@ class Story(TakesDecisions):
                 failure = failure_of(error)
                 phase = self._status.phase
                 message = f"{summary} failed, after the point of no return: {failure.message}"
-                retry = await self._ask("failure", message, ("retry", "skip"))
+                retry = await self._ask("failure", message, choices)
                 self._journal.phase(phase, f"{summary}: {'tried again' if retry else 'left to an operator'}")
                 if retry:
                     continue
@@ -223,6 +226,7 @@ class Story(TakesDecisions):
             return
         await workflow.wait_condition(workflow.all_handlers_finished)
         await self._journal.drain(policies.PUBLISH_AT_END)
+        await workflow.wait_condition(workflow.all_handlers_finished)  # a decision may have come meanwhile
         self._context.heed()
         workflow.continue_as_new(
             Carried(
