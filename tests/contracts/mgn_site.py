@@ -1,5 +1,6 @@
 """The local MGN behind moto's server, spoken to with boto3; the clock and the data centre are the tests' own."""
 
+import atexit
 import http.client
 import json
 import logging
@@ -311,19 +312,17 @@ class Site:
         self.ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion=number)
 
 
-@contextmanager
-def moto_server() -> Iterator[str]:
-    """moto's server on a free port, with this MGN: its address."""
+@cache
+def moto_server() -> str:
+    """The address of moto's server on a free port, with this MGN: one for all modules, since accounts keep apart."""
     register()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    atexit.register(server.stop)
+    atexit.register(Caller.close_idle)
     host, port = server.get_host_and_port()
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        Caller.close_idle()
-        server.stop()
+    return f"http://{host}:{port}"
 
 
 @contextmanager

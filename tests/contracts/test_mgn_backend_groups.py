@@ -10,9 +10,8 @@ from tests.contracts.mgn_site import Site, moto_server, refused, running_site
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
+def url() -> str:
+    return moto_server()
 
 
 @pytest.fixture

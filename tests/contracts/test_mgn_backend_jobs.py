@@ -21,9 +21,8 @@ BUSY = "One or more of the Source Servers included in API call are currently bei
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
+def url() -> str:
+    return moto_server()
 
 
 @pytest.fixture

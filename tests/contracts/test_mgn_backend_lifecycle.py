@@ -87,9 +87,8 @@ _names = count(1)
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
+def url() -> str:
+    return moto_server()
 
 
 @pytest.fixture

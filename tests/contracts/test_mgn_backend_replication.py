@@ -12,9 +12,8 @@ RESCANNED = 120
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
+def url() -> str:
+    return moto_server()
 
 
 @pytest.fixture

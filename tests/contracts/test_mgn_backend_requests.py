@@ -14,9 +14,8 @@ UNKNOWN_SERVER = "s-" + "0" * 17
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
+def url() -> str:
+    return moto_server()
 
 
 @pytest.fixture

@@ -111,9 +111,8 @@ def required(shape: Any, field: str = "") -> Broken:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
+def url() -> str:
+    return moto_server()
 
 
 @pytest.fixture(scope="module")

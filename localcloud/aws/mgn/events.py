@@ -5,7 +5,6 @@ Delivery is best effort, as the service's own: what nobody has a rule for, or ca
 
 import json
 import logging
-from datetime import UTC, datetime
 
 from moto.events.models import events_backends
 
@@ -35,7 +34,7 @@ class EventBus:
             "DetailType": detail_type,
             "Resources": [arn],
             "Detail": json.dumps(detail),
-            "Time": datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Time": at,
         }
         try:
             events_backends[self._account_id][self._region].put_events([entry])

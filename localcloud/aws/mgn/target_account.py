@@ -87,7 +87,7 @@ class TargetAccount:
     def document_type(self, document: str) -> str:
         """Whether a document of Systems Manager is an AUTOMATION or a COMMAND; of those it does not know, a COMMAND."""
         try:
-            described = ssm_backends[self.account_id][self.region].describe_document(document, "$DEFAULT", None)
+            described = ssm_backends[self.account_id][self.region].describe_document(document, None, None)
         except (ServiceException, HTTPException):
             return "COMMAND"
         return "AUTOMATION" if described.get("DocumentType") == "Automation" else "COMMAND"
