@@ -10,6 +10,13 @@ from localcloud.ledger import Entry
 
 Kind = Literal["server", "migration", "dns", "application", "wave", "claim"]
 
+Call = tuple[str, str, tuple[str, ...]]
+"""Service, operation and targets."""
+
+_LOOKS_MET = (1, 4, 12)
+_PLANNED = {("mgn", "launch")}
+"""What the fault plan is asked about, and is no call."""
+
 NO_CALLS = frozenset({"application", "sqs"})
 """Services whose entries are no calls of a worker."""
 
@@ -101,11 +108,11 @@ AFTER_SWITCH = Ending(
 
 @dataclass(frozen=True)
 class Point:
-    """One mutating call of a migration: the nth of this operation on what is called by this kind of name."""
+    """One call of a migration: the nth of this operation on what is called by this kind of name (None: on anything)."""
 
     service: str
     operation: str
-    kind: Kind
+    kind: Kind | None
     nth: int
 
     def __str__(self) -> str:
@@ -125,6 +132,17 @@ def points(entries: Iterable[Entry], names: Names) -> list[Point]:
         seen[key] += 1
         found.append(Point(*key, nth=seen[key]))
     return found
+
+
+def looks(calls: Iterable[Call], acts: Iterable[Point], names: Names) -> list[Point]:
+    """The calls of a migration that change nothing: of each operation the first, and some later ones."""
+    acting = {(point.service, point.operation) for point in acts}
+    seen: Counter[tuple[str, str, Kind | None]] = Counter()
+    for service, operation, targets in calls:
+        kind = next((kind for kind, name in names.by_kind().items() if name in targets), None)
+        if service not in NO_CALLS and (service, operation) not in acting | _PLANNED:
+            seen[service, operation, kind] += 1
+    return [Point(*key, nth=nth) for key, count in seen.items() for nth in _LOOKS_MET if nth <= count]
 
 
 def spread(found: Sequence[Point], most: int = 4) -> list[Point]:
@@ -166,11 +184,12 @@ _WITHOUT_EFFECT: frozenset[Fault] = frozenset({"refused", "throttled", "killed b
 
 def rules_at(points: Iterable[Point], fault: Fault, names: Names) -> list[Rule]:
     """The rules that let this fault happen at each of these points."""
-    passed: Counter[tuple[str, str, Kind]] = Counter()
+    passed: Counter[tuple[str, str, Kind | None]] = Counter()
     rules = []
     for point in points:
         key = (point.service, point.operation, point.kind)
-        target, after = names.by_kind()[point.kind], point.nth - 1 - passed[key]
+        target = names.by_kind()[point.kind] if point.kind else None
+        after = max(0, point.nth - 1 - passed[key])
         rules.append(Rule(point.service, point.operation, target=target, after=after, **verb(fault)))
         # A rule sees the calls that an earlier one has left to it: all that follow the last call which that one met,
         # and first of them the repeat of a call that had no effect.
@@ -180,11 +199,16 @@ def rules_at(points: Iterable[Point], fault: Fault, names: Names) -> list[Rule]:
 
 @dataclass(frozen=True)
 class Case:
-    """One run: an ending, and what goes wrong on the way."""
+    """One run: an ending, and what goes wrong on the way.
+
+    Attributes:
+        may_miss: A point need not be met: a worker that has logged in before does not log in again.
+    """
 
     ending: Ending
     fault: Fault | None = None
     points: tuple[Point, ...] = ()
+    may_miss: bool = False
 
     def __str__(self) -> str:
         """Ending, fault and points."""

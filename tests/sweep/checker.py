@@ -8,7 +8,7 @@ from typing import Any
 from localcloud.aws.seed import STATE_TABLE
 from localcloud.ledger import Entry
 from localcloud.report import Systems, report
-from tests.sweep.cases import Case, Names
+from tests.sweep.cases import Call, Case, Names
 
 Effect = tuple[str, str]
 
@@ -37,12 +37,13 @@ KEPT = frozenset({"write counter", "EC2 instances", "ledger"})
 
 @dataclass
 class Outcome:
-    """What became of one run."""
+    """What became of one run. `calls` are all that were made while it ran, those of its neighbours included."""
 
     case: Case
     names: Names
     seconds: float = 0.0
     entries: Sequence[Entry] = ()
+    calls: Sequence[Call] = ()
     problems: list[str] = field(default_factory=list)
 
     @property

@@ -14,13 +14,13 @@ from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
-from localcloud.faults import Rule
+from localcloud.faults import FaultPlan, Rule
 from localcloud.report import Systems
 from localcloud.supervisor import Supervisor, request_for
 from migration.errors import MigrationError
 from migration.status import MigrationStatus
 from starter.client import Migrations
-from tests.sweep.cases import Case, Names
+from tests.sweep.cases import Call, Case, Names
 from tests.sweep.checker import Outcome, entries_of, judge
 from tests.sweep.lanes import Lane
 from workflows.callbacks import callbacks_id
@@ -36,13 +36,28 @@ _APPROVAL = {"approver": "approver-1@example.com", "comment": "go"}
 _ROLLBACK = {"by": "approver-1@example.com", "to": "start", "comment": "as planned"}
 
 
+class WatchedPlan(FaultPlan):
+    """A fault plan that remembers every call that it was asked about."""
+
+    def __init__(self) -> None:
+        """Plan nothing, remember nothing."""
+        super().__init__()
+        self.calls: list[Call] = []
+
+    def take(self, *, service: str, operation: str, targets: Sequence[str]) -> Rule | None:
+        """Remember the call, and let the plan act on it."""
+        self.calls.append((service, operation, tuple(targets)))
+        return super().take(service=service, operation=operation, targets=targets)
+
+
 class Site:
     """A running cloud with lanes."""
 
-    def __init__(self, cloud: Supervisor, lanes: Sequence[Lane], client: Client) -> None:
-        """Keep the parts."""
+    def __init__(self, cloud: Supervisor, lanes: Sequence[Lane], client: Client, calls: Sequence[Call]) -> None:
+        """Keep the parts; `calls` are those that the fault plan sees."""
         self.cloud = cloud
         self.client = client
+        self.calls = calls
         self.systems = Systems(cloud.local)
         self._lanes: asyncio.Queue[Lane] = asyncio.Queue()
         for lane in lanes:
@@ -88,20 +103,27 @@ class _Run:
     async def play(self) -> Outcome:
         began, outcome = time.monotonic(), self._outcome
         planned, kills = self._site.expect(self._case.rules(self._names), self._lane), self._lane.kills
-        lasting = len(self._case.ending.faults(self._names))
+        lasting, calls = len(self._case.ending.faults(self._names)), len(self._site.calls)
         await self._migrations.start(json.dumps(self._request()))
         ended = await self._follow()
         outcome.seconds = time.monotonic() - began
-        unmet = self._site.cloud.faults.rules().keys() & set(planned[lasting:])
-        outcome.problems += [f"never met: {self._site.cloud.faults.rules()[rule_id]}" for rule_id in sorted(unmet)]
+        if ended:
+            await self._callbacks_leave()
+        outcome.calls = tuple(self._site.calls[calls:])
+        self._take_back(planned, lasting)
         if (killed := self._lane.kills - kills) != self._case.kills:
             outcome.problems.append(f"the worker was killed {killed} times, not {self._case.kills}")
         if ended:
-            await self._callbacks_leave()
             await asyncio.to_thread(self._judge)
+        return outcome
+
+    def _take_back(self, planned: Sequence[str], lasting: int) -> None:
+        """Take the faults back before the systems are read; each but those of the ending is to have been met."""
+        left = self._site.cloud.faults.rules()
+        unmet = [left[rule_id] for rule_id in planned[lasting:] if rule_id in left and not self._case.may_miss]
+        self._outcome.problems += [f"never met: {rule}" for rule in unmet]
         for rule_id in planned:
             self._site.cloud.faults.remove(rule_id)
-        return outcome
 
     def _request(self) -> dict[str, Any]:
         names = self._names
@@ -173,10 +195,11 @@ class _Run:
 async def site(state_dir: Path, *, applications: int, lanes: int) -> AsyncIterator[Site]:
     """Bring a cloud up for so many runs, with so many of them at a time."""
     cloud = Supervisor(state_dir, applications=applications, clock_factor=CLOCK_FACTOR)
+    cloud.faults = watched = WatchedPlan()
     with ExitStack() as running:
         await asyncio.to_thread(running.enter_context, cloud)
         started = [running.enter_context(Lane(cloud, number)) for number in range(1, lanes + 1)]
         for lane in started:
             await asyncio.to_thread(lane.wait_for_start)
         client = await Client.connect(cloud.local["temporal"], data_converter=pydantic_data_converter)
-        yield Site(cloud, started, client)
+        yield Site(cloud, started, client, watched.calls)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tests.sweep.cases import FAULTS, Case, Ending, Fault, Point, points, spread
+from tests.sweep.cases import FAULTS, Case, Ending, Fault, Point, looks, points, spread
 from tests.sweep.checker import Outcome, compare
 from tests.sweep.site import Site, site
 
@@ -50,6 +50,11 @@ class Sweep:
         found = points(reference.entries, reference.names)
         places = [place for place, point in enumerate(found) if point.operation == since]
         return spread(found[places[-1] + 1 if places else 0 :])
+
+    def looks(self, ending: Ending) -> list[Point]:
+        """The points at which an ending only looks: its reference has no neighbours."""
+        reference = self.reference(ending)
+        return looks(reference.calls, points(reference.entries, reference.names), reference.names)
 
     def run(self, cases: Sequence[Case]) -> list[Outcome]:
         """Run the cases and compare each with its reference."""

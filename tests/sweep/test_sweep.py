@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweep.cases import AFTER_SWITCH, FAULTS, FORWARD, UNHEALTHY, Ending, Fault
+from tests.sweep.cases import AFTER_SWITCH, FAULTS, FORWARD, UNHEALTHY, Case, Ending, Fault
 from tests.sweep.sweep import Sweep, cases_of
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(7200)]
@@ -20,6 +20,14 @@ ENDINGS: dict[str, tuple[Ending, str | None]] = {
 @pytest.mark.parametrize("ending", list(ENDINGS))
 def test_nothing_goes_wrong_where_no_fault_is_planned(sweep: Sweep, ending: str) -> None:
     assert sweep.reference(ENDINGS[ending][0]).problems == []
+
+
+@pytest.mark.parametrize("ending", list(ENDINGS))
+def test_looks_that_fail_change_neither_the_end_nor_the_effects(sweep: Sweep, ending: str, at: str) -> None:
+    swept, _ = ENDINGS[ending]
+    found = tuple(point for point in sweep.looks(swept) if at in str(point))
+    (outcome,) = sweep.run([Case(swept, "throttled", found, may_miss=True)])
+    assert outcome.problems == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
