@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from tests.e2e.local_cloud import LocalCloud
 
-TOLD_WITHIN = 480.0
+TOLD_WITHIN = 540.0
 
 Told = TypeVar("Told")
 Story = Callable[[LocalCloud], Awaitable[Told]]

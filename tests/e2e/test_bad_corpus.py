@@ -29,6 +29,7 @@ SAMPLE = (
     *("account-newline.json", "approver-twice.json", "array.txt", "duplicate-key-deep.txt", "empty-object.json"),
     *("full-with-many-errors.json", "null.txt", "number.txt", "servers-as-an-object.json", "too-many-servers.json"),
 )
+AT_ONCE = 10
 IN_A_BATCH = 10
 BYTES_IN_A_BATCH = 200_000
 
@@ -88,22 +89,25 @@ def _batches(cases: Any) -> list[list[BadCase]]:
 
 async def test_every_workflow_start_fails_before_any_activity(quiet_cloud: LocalCloud) -> None:
     before = await _traces(quiet_cloud, workflows=False)
-    refused = await asyncio.gather(*(_refusal(quiet_cloud, case) for case in bad_cases()))
+    turns = asyncio.Semaphore(AT_ONCE)
+    refused = await asyncio.gather(*(_refusal(quiet_cloud, case, turns) for case in bad_cases()))
     assert {name: paths for name, paths in refused if paths} == {}
     assert await _traces(quiet_cloud, workflows=False) == before
 
 
-async def _refusal(cloud: LocalCloud, case: BadCase) -> tuple[str, set[str]]:
+async def _refusal(cloud: LocalCloud, case: BadCase, turns: asyncio.Semaphore) -> tuple[str, set[str]]:
     """A case's name, and the paths by which its refusal differs from what is expected."""
     payload = RawValue(Payload(metadata={"encoding": b"json/plain"}, data=case.text))
     client = await cloud.client()
-    handle = await client.start_workflow("MigrationWorkflow", payload, id=f"bad/{case.name}", task_queue=TASK_QUEUE)
-    with pytest.raises(WorkflowFailureError) as failed:
-        await handle.result()
+    async with turns:
+        handle = await client.start_workflow("MigrationWorkflow", payload, id=f"bad/{case.name}", task_queue=TASK_QUEUE)
+        with pytest.raises(WorkflowFailureError) as failed:
+            await handle.result()
+        happened = [event.event_type async for event in handle.fetch_history_events()]
     failure = failed.value.cause
     assert isinstance(failure, ApplicationError)
     assert (failure.type, failure.non_retryable) == ("ValidationError", True)
-    assert [event.event_type async for event in handle.fetch_history_events()] == REFUSAL
+    assert happened == REFUSAL
     return case.name, paths_of(failure.details[0]["errors"]) ^ set(case.paths)
 
 

@@ -41,7 +41,7 @@ async def completes(cloud: LocalCloud) -> FirstEnding:
     first = description.json["workflowExecutionInfo"]["firstRunId"]
     words = ("--workflow-id", MIGRATION, "-o", "json")
     first_run = await cloud.temporal("workflow", "describe", "--run-id", first, *words)
-    metadata = await cloud.temporal("workflow", "metadata", *words)
+    metadata = await cloud.ask("metadata", *words)
     pages = await _web_ui(cloud)
     await cloud.approve(gate)
     last = await cloud.reaches(MIGRATION, Phase.COMPLETED)

@@ -34,7 +34,7 @@ async def is_served_by_a_plain_client(cloud: LocalCloud) -> PlainClient:
     begun = await _start(cloud, MIGRATION, "--input-file", cloud.written(request))
     assert begun.code == 0
     await cloud.at_the_gate(MIGRATION)
-    queried = await cloud.temporal("workflow", "query", *THIS, "--type", "status", "-o", "json")
+    queried = await cloud.ask("query", *THIS, "--type", "status", "-o", "json")
     other_body = await cloud.migrator("start", cloud.written(request | {"grace": "PT9S"}, "other"))
     bad_signal = await _signal(cloud, {"approver": 5})
     refused_update = await _update(cloud, "approve", {"approver": "stranger@example.com"})
