@@ -14,9 +14,9 @@ from temporalio.client import WorkflowHistory
 
 from migration.status import Phase
 from migration.steps import Step
-from tests.workflows.fake_activities import World
 from tests.workflows.migration_requests import APPROVER, a_record
 from tests.workflows.stage import Migration, Stage, set_up, temporal_server, until
+from tests.workflows.worlds import World
 from workflows.callbacks import callbacks_id
 
 HISTORIES = Path(__file__).parents[1] / "histories"

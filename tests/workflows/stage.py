@@ -32,8 +32,9 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from localcloud import temporal
 from migration.decisions import DecisionAnswer
 from migration.status import MigrationResult, MigrationStatus, Phase
-from tests.workflows.fake_activities import WITHIN, FakeActivities, World
+from tests.workflows.fake_activities import FakeActivities
 from tests.workflows.migration_requests import APPROVER, a_request
+from tests.workflows.worlds import WITHIN, World
 from workflows.border import OneInput
 from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
 from workflows.carried import Carried

@@ -12,8 +12,8 @@ from temporalio.exceptions import ApplicationError
 from migration import policies
 from migration.messages import Message, MessageType
 from migration.ports import Delivery
-from tests.workflows.fake_activities import World
 from tests.workflows.stage import Stage, until
+from tests.workflows.worlds import World
 from workflows.callbacks import CallbackStatus, CallbackWorkflow, OpenCallbacks, callbacks_id
 
 GONE = Delivery(outcome="gone", status=410, error="410 Gone")

@@ -11,10 +11,10 @@ from migration import policies
 from migration.request import RollbackTo
 from migration.status import Phase, Side
 from migration.steps import Step
-from tests.workflows.fake_activities import World
 from tests.workflows.migration_requests import APPROVER, a_record, a_request, a_window
 from tests.workflows.runbook import Act, acts_before_the_pivot, acts_of
 from tests.workflows.stage import Migration, Stage, set_up
+from tests.workflows.worlds import World
 
 STEPS = list(Step)
 LOOKS = frozenset(

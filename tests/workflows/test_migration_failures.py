@@ -8,10 +8,10 @@ from temporalio.exceptions import ApplicationError
 from migration.findings import Finding, Severity
 from migration.status import Phase, Side, StepState
 from migration.steps import Step
-from tests.workflows.fake_activities import World
 from tests.workflows.migration_requests import APPROVER
 from tests.workflows.runbook import Act, acts_before_the_pivot, acts_of
 from tests.workflows.stage import Migration, Stage, until
+from tests.workflows.worlds import World
 
 ACTS = acts_before_the_pivot()
 

@@ -10,9 +10,9 @@ from migration import policies
 from migration.findings import Finding, Severity
 from migration.status import MigrationStatus, Phase, Side
 from migration.steps import Step
-from tests.workflows.fake_activities import World
 from tests.workflows.migration_requests import APPROVER, OTHER_APPROVER, REQUESTER, a_record, a_window
 from tests.workflows.stage import Migration, Stage, until
+from tests.workflows.worlds import World
 
 SECOND = timedelta(seconds=1)
 TWO_OF_THREE = {"approvers": [APPROVER, OTHER_APPROVER, REQUESTER], "minimum": 2}

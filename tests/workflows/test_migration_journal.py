@@ -11,9 +11,9 @@ from temporalio.exceptions import ApplicationError
 from localcloud.temporal import search_attributes
 from migration.decisions import DECISIONS
 from migration.status import MigrationStatus, Phase
-from tests.workflows.fake_activities import World
 from tests.workflows.migration_requests import APPROVER
 from tests.workflows.stage import Migration, Stage, summaries, until
+from tests.workflows.worlds import World
 from workflows.callbacks import callbacks_id
 
 CALLBACKS: dict[str, Any] = {

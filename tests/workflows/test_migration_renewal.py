@@ -9,10 +9,10 @@ from temporalio.client import WorkflowExecutionStatus
 
 from migration.status import Phase, Side
 from migration.steps import Step
-from tests.workflows.fake_activities import World, looked_in_vain
 from tests.workflows.migration_requests import APPROVER
 from tests.workflows.runbook import all_acts
 from tests.workflows.stage import Migration, Stage, set_up, until
+from tests.workflows.worlds import World, looked_in_vain
 from workflows.context import Context
 
 FEW_EVENTS = 150

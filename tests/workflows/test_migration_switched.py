@@ -6,10 +6,10 @@ import pytest
 
 from migration.status import MigrationStatus, Phase, Side, StepState
 from migration.steps import Step
-from tests.workflows.fake_activities import World
 from tests.workflows.migration_requests import APPROVER
 from tests.workflows.runbook import acts_of
 from tests.workflows.stage import Migration, Stage, until
+from tests.workflows.worlds import World
 
 LONG_SOAK: dict[str, Any] = {"soak": {"for": "PT1H", "end": "commit"}}
 TO_START = {"to": "start", "afterSwitch": "ask"}

@@ -6,10 +6,10 @@ import pytest
 
 from migration.status import Phase, Side
 from migration.steps import Step
-from tests.workflows.fake_activities import World
 from tests.workflows.migration_requests import APPROVER
 from tests.workflows.runbook import acts_before_the_pivot
 from tests.workflows.stage import Migration, Stage
+from tests.workflows.worlds import World
 
 LAUNCH = next(act for act in acts_before_the_pivot() if act.name == "await_job" and act.step is Step.CUTOVER)
 TO_START = {"rollback": {"to": "start", "afterSwitch": "auto"}}
