@@ -46,10 +46,14 @@ CLAIM = ActivityPolicy(
 """A short side effect of our own: its answer is waited for, so that what was granted can be given back."""
 
 WAIT = ActivityPolicy(
-    start_to_close_timeout=5 * _MINUTE,
+    start_to_close_timeout=90 * _SECOND,
     retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=_MINUTE),
 )
-"""A wait: one activity whose attempts are looks, spaced by what each look asks for. It ends by its own deadline."""
+"""A wait: one activity whose attempts are looks, spaced by what each look asks for. It ends by its own deadline.
+
+A look that got lost (with its worker, or on its way to one) is missed only after this time, perhaps while nobody
+serves the application: so it is little more than the longest look, 200 health checks of 5 s, 16 at a time.
+"""
 
 UNDO = ActivityPolicy(
     start_to_close_timeout=30 * _MINUTE,
