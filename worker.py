@@ -49,6 +49,8 @@ from workflows.migration import MigrationWorkflow
 
 VERSION = "0.1.0"
 GRACE = timedelta(seconds=30)
+LATEST_CANCEL = timedelta(seconds=5)
+"""An activity hears of its cancellation with a heartbeat: none is held back for longer than this."""
 MOST_WORKFLOWS_CACHED = 2000
 
 logger = structlog.get_logger("worker")
@@ -132,6 +134,7 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
         max_concurrent_activities=settings.activity_threads,
         max_cached_workflows=MOST_WORKFLOWS_CACHED,
         graceful_shutdown_timeout=GRACE,
+        max_heartbeat_throttle_interval=LATEST_CANCEL,
         interceptors=[LogContext(), OneInput()],
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_modules("migration", "activities", "structlog")
