@@ -9,6 +9,7 @@ from typing import Self
 
 from localcloud.process import last_lines, spawn, stop_process
 from localcloud.supervisor import Supervisor
+from tests.sweep.mutations import VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 _POLL = {
@@ -25,9 +26,10 @@ _POLL = {
 class Lane:
     """One worker, started again whenever it was killed."""
 
-    def __init__(self, cloud: Supervisor, number: int) -> None:
-        """Nothing runs yet."""
+    def __init__(self, cloud: Supervisor, number: int, mutation: str = "") -> None:
+        """Nothing runs yet. `mutation` names the look that the worker leaves out, if any."""
         self.task_queue = f"lane-{number}"
+        self.mutation = mutation
         self.kills = 0
         self._cloud = cloud
         self._log = cloud.state_dir / "logs" / f"{self.task_queue}.log"
@@ -74,6 +76,7 @@ class Lane:
             **self._cloud.environment(),
             **_POLL,
             "MIGRATOR_TASK_QUEUE": self.task_queue,
+            VARIABLE: self.mutation,
             "PYTHONPATH": str(ROOT),
         }
         self._process = spawn([sys.executable, "-m", "tests.sweep.quick_worker"], environment, self._log, cwd=ROOT)

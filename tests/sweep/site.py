@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
@@ -59,20 +60,21 @@ class Site:
         self.client = client
         self.calls = calls
         self.systems = Systems(cloud.local)
-        self._lanes: asyncio.Queue[Lane] = asyncio.Queue()
+        self._lanes: defaultdict[str, asyncio.Queue[Lane]] = defaultdict(asyncio.Queue)
         for lane in lanes:
-            self._lanes.put_nowait(lane)
+            self._lanes[lane.mutation].put_nowait(lane)
         self._applications: Iterator[str] = iter(cloud.local["dns_names"])
         self._victims: dict[str, Lane] = {}
         cloud.faults.killer = self._kill
 
-    async def run(self, case: Case) -> Outcome:
+    async def run(self, case: Case, mutation: str = "") -> Outcome:
         """Run one case with a fresh application on the next free lane, and judge it by itself."""
-        lane = await self._lanes.get()
+        lanes = self._lanes[mutation]
+        lane = await lanes.get()
         try:
             return await _Run(self, lane, case, self._next_names()).play()
         finally:
-            self._lanes.put_nowait(lane)
+            lanes.put_nowait(lane)
 
     def expect(self, rules: Sequence[Rule], lane: Lane) -> list[str]:
         """Plan these faults, whose kills are meant for this lane; returns their ids."""
@@ -168,7 +170,12 @@ class _Run:
             self._asked_for.add(phase)
 
     async def _ended(self) -> None:
-        result, ending = await self._handle.result(), self._case.ending
+        ending = self._case.ending
+        try:
+            result = await self._handle.result()
+        except WorkflowFailureError as failure:
+            self._outcome.problems.append(f"failed: {failure.cause}")
+            return
         said = (result["status"], result["servedBy"])
         if said != (ending.status, ending.served_by):
             self._outcome.problems.append(f"ended {said}: {result['message']}")
@@ -189,16 +196,19 @@ class _Run:
             await asyncio.wait_for(handle.result(), _CALLBACKS_WITHIN)
         except TimeoutError:
             self._outcome.problems.append(f"its callbacks did not leave within {_CALLBACKS_WITHIN:.0f} s")
+        except RPCError as error:
+            self._outcome.problems.append(f"its callbacks: {error}")
 
 
 @asynccontextmanager
-async def site(state_dir: Path, *, applications: int, lanes: int) -> AsyncIterator[Site]:
-    """Bring a cloud up for so many runs, with so many of them at a time."""
+async def site(state_dir: Path, *, applications: int, lanes: int, mutations: Sequence[str] = ()) -> AsyncIterator[Site]:
+    """Bring a cloud up for so many runs, with so many of them at a time, and a lane for each mutation."""
     cloud = Supervisor(state_dir, applications=applications, clock_factor=CLOCK_FACTOR)
     cloud.faults = watched = WatchedPlan()
     with ExitStack() as running:
         await asyncio.to_thread(running.enter_context, cloud)
-        started = [running.enter_context(Lane(cloud, number)) for number in range(1, lanes + 1)]
+        wanted = enumerate([*[""] * lanes, *mutations], start=1)
+        started = [running.enter_context(Lane(cloud, number, mutation)) for number, mutation in wanted]
         for lane in started:
             await asyncio.to_thread(lane.wait_for_start)
         client = await Client.connect(cloud.local["temporal"], data_converter=pydantic_data_converter)
