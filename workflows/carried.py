@@ -6,7 +6,6 @@ from activities.prerequisites import RecordedName, SourceFacts
 from migration.messages import Message
 from migration.models import Model
 from migration.status import MigrationStatus
-from workflows.desk import Stop
 from workflows.saga import Undo
 
 
@@ -22,5 +21,4 @@ class Carried(Model):
     sent: int = 0
     renewed: str | None = None
     claimed: bool = False
-    stop: Stop | None = None
     committed_by: str | None = None

@@ -206,7 +206,7 @@ class Story(TakesDecisions):
             self._text, self._request, self._status = carried.request, read_text(carried.request), carried.status
             self._journal = Journal(self._request, self._status, carried.outbox, carried.sent)
         desk = DecisionDesk(self._request, self._journal, self._interrupt)
-        desk.stop, desk.committed_by = carried.stop, carried.committed_by
+        desk.committed_by = carried.committed_by  # a stop is never carried: it is heeded before a run ends
         self._context = Context(self._request, self._journal, desk)
         self._context.undo, self._context.sources = carried.undo, carried.sources
         self._context.names = carried.names
