@@ -37,6 +37,12 @@ ACT = ActivityPolicy(
 )
 """A side effect. A cancelled attempt is waited for, so that its undo never overtakes it."""
 
+ACT_BOUND = 2 * _MINUTE
+"""No attempt begins a mutating call later than this after its start; a setting may shorten it, and not prolong it.
+
+So when an attempt fell silent (its worker stood still, and may go on), its undo waits this time out before it looks.
+"""
+
 CLAIM = ActivityPolicy(
     start_to_close_timeout=_MINUTE,
     schedule_to_close_timeout=_HOUR,

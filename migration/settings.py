@@ -12,6 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from migration.policies import ACT_BOUND
+
 SETTINGS_FILE = "MIGRATOR_SETTINGS"
 
 
@@ -63,7 +65,7 @@ class Settings(BaseSettings):
 
     poll: Polling = Polling()
     act_bound: timedelta = Field(
-        default=timedelta(minutes=2), description="No attempt begins a mutating call later than this after its start"
+        default=ACT_BOUND, le=ACT_BOUND, description="No attempt begins a mutating call later than this after its start"
     )
     activity_threads: int = 64
     log_level: str = "INFO"

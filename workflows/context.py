@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, TimeoutError  # noqa: A004  Temporal's own, of an activity
 
 with workflow.unsafe.imports_passed_through():
     from activities.health import HealthTarget
     from activities.prerequisites import RecordedName, SourceFacts
+    from migration import policies
     from migration.correlation import correlation_id
     from migration.marks import CORRELATION_TAG, MIGRATION_TAG, SERVER_TAG, Mark
     from migration.policies import ActivityPolicy
@@ -36,6 +38,7 @@ class Context:
         self.undo: list[Undo] = []
         self.sources: tuple[SourceFacts, ...] = ()
         self.names: tuple[RecordedName, ...] = ()
+        self._landed_by: datetime | None = None
 
     # --- acting ----------------------------------------------------------------------------------------------
 
@@ -46,9 +49,23 @@ class Context:
 
         A step that succeeds swallows the cancellation, so it has to be looked for.
         """
-        result: Result = await workflow.execute_activity_method(method, argument, summary=summary, **policy)
+        if "heartbeat_timeout" in policy:
+            await self.silent_acts_have_landed()
+        try:
+            result: Result = await workflow.execute_activity_method(method, argument, summary=summary, **policy)
+        except ActivityError as error:
+            if isinstance(error.cause, TimeoutError) and "heartbeat_timeout" in policy:
+                self._landed_by = workflow.now() + policies.ACT_BOUND
+            raise
         self.heed()
         return result
+
+    async def silent_acts_have_landed(self) -> None:
+        """Wait until nothing that an attempt which fell silent may still begin can land behind the next look."""
+        if self._landed_by is None or (pause := self._landed_by - workflow.now()) <= timedelta(0):
+            return
+        self.journal.changed(f"an act fell silent: waiting until {self._landed_by:%H:%M:%S %Z}, when it can do no more")
+        await workflow.sleep(pause, summary="what an act that fell silent may still do")
 
     def heed(self) -> None:
         """Turn back if anybody asked for it."""

@@ -1,0 +1,57 @@
+"""An act whose worker stands still may go on later: its undo waits until it can do no more."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from migration import policies
+from migration.settings import Settings
+from tests.workflows.stage import Stage
+from tests.workflows.worlds import Hold, World
+
+BOUND = timedelta(seconds=2)
+
+
+class Silence(Hold):
+    """A call that waits without a heartbeat, as on a worker that was stopped."""
+
+    async def wait(self) -> None:
+        """Be held until released."""
+        self.reached.set()
+        await self.released.wait()
+
+
+@pytest.fixture
+def quick_to_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(policies.ACT, "heartbeat_timeout", timedelta(seconds=0.5))
+    monkeypatch.setattr(policies, "ACT_BOUND", BOUND)
+
+
+async def test_the_undo_of_an_act_that_fell_silent_waits_its_bound_out(stage: Stage, quick_to_miss: None) -> None:
+    world = World()
+    silence = Silence(call=1, obedient=False)
+    world._holds["shut_down_sources"] = [silence]
+    world._held.append(silence)
+    migration = await stage.start(world)
+    await migration.approve()
+    await silence.is_reached()
+    cancelled = datetime.now(UTC)
+    await migration.cancel()
+    await migration.is_cancelled()
+    assert world.since("shut_down_sources")[:2] == ["fence_targets", "restore_sources"]
+    assert world.moment("fence_targets") >= cancelled + BOUND
+
+
+async def test_the_undo_of_an_act_that_ended_waits_for_nothing(stage: Stage, quick_to_miss: None) -> None:
+    world = World()
+    world.fail("shut_down_sources")
+    migration = await stage.start(world, rollback={"to": "start"})
+    await migration.approve()
+    await migration.ends()
+    assert world.moment("fence_targets") < world.moment("shut_down_sources") + BOUND
+
+
+def test_no_setting_lets_an_act_begin_calls_for_longer_than_its_undo_waits() -> None:
+    assert Settings().act_bound <= policies.ACT_BOUND
+    with pytest.raises(ValueError, match="act_bound"):
+        Settings(act_bound=policies.ACT_BOUND + timedelta(seconds=1))
