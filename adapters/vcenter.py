@@ -124,6 +124,14 @@ class VCenter:
             lambda found: found.snapshots(name)[0].RemoveSnapshot_Task(removeChildren=False),
         )
 
+    def snapshots(self, prefix: str) -> tuple[tuple[str, str], ...]:
+        """Every snapshot in the inventory whose name begins so: machine and snapshot name, sorted."""
+        with translated("the inventory"):
+            seen = self._session.read([self._session.everything()], {vim.VirtualMachine: ("name", "snapshot")})
+        named = ((_as_shown(facts.get("name", "")), _tree(facts.get("snapshot"))) for facts in seen.values())
+        found = ((vm, _as_shown(item.name)) for vm, items in named for item in items)
+        return tuple(sorted((vm, name) for vm, name in found if name.startswith(prefix)))
+
     # --- read, decide, act, read back ----------------------------------------------------------------------------
 
     def _bring(
@@ -223,7 +231,7 @@ class _Found:
                 NetworkCard(key=card.key, mac=card.macAddress, connected=self.is_plugged(card))
                 for card in self._devices(vim.vm.device.VirtualEthernetCard)
             ),
-            snapshots=tuple(_as_shown(item.name) for item in self._snapshot_tree()),
+            snapshots=tuple(_as_shown(item.name) for item in _tree(facts.get("snapshot"))),
             disks=tuple(
                 MachineDisk(label=disk.deviceInfo.label, size_bytes=disk.capacityInKB * 1024)
                 for disk in self._devices(vim.vm.device.VirtualDisk)
@@ -245,7 +253,7 @@ class _Found:
 
     def snapshots(self, name: str) -> list[Any]:
         """The snapshots of that name."""
-        return [item.snapshot for item in self._snapshot_tree() if _as_shown(item.name) == name]
+        return [item.snapshot for item in _tree(self._facts.get("snapshot")) if _as_shown(item.name) == name]
 
     def _devices(self, kind: Any) -> list[Any]:
         return [device for device in self._facts.get("config.hardware.device", ()) if isinstance(device, kind)]
@@ -255,14 +263,14 @@ class _Found:
         every = [address for card in self._facts.get("guest.net", ()) for address in card.ipAddress]
         return tuple(dict.fromkeys(address for address in [primary, *every] if address))
 
-    def _snapshot_tree(self) -> list[Any]:
-        snapshot = self._facts.get("snapshot")
-        waiting, items = list(snapshot.rootSnapshotList if snapshot else ()), []
-        while waiting:
-            item = waiting.pop(0)
-            items.append(item)
-            waiting.extend(item.childSnapshotList)
-        return items
+
+def _tree(snapshot: Any) -> list[Any]:
+    waiting, items = list(snapshot.rootSnapshotList if snapshot else ()), []
+    while waiting:
+        item = waiting.pop(0)
+        items.append(item)
+        waiting.extend(item.childSnapshotList)
+    return items
 
 
 def _is(power: PowerState) -> Callable[[_Found], bool]:
