@@ -74,7 +74,16 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         return route53
 
     classes: list[Any] = [
-        PrerequisiteChecks(hypervisors, commands, replication, clouds, names, databases, webhook),
+        PrerequisiteChecks(
+            hypervisors,
+            commands,
+            replication,
+            clouds,
+            names,
+            databases,
+            webhook,
+            settings.mgn_replicating_servers_quota,
+        ),
         Sources(hypervisors, commands, replication, bound, poll.source),
         ApplicationMigration(replication, bound, poll.replication, poll.job),
         Targets(clouds, replication, bound, poll.job),

@@ -75,6 +75,7 @@ class PrerequisiteChecks:
     names: Callable[[str], DomainNames]
     databases: Databases
     webhook: Webhook
+    replicating_servers_quota: int
 
     @activity.defn
     @translated(PrerequisiteError)
@@ -114,7 +115,7 @@ class PrerequisiteChecks:
         ids = [user_provided_id(asked.source.connection, machine.uuid) for machine in machines.values()]
         report.add(check_networks(asked, cloud))
         report.add(check_key_and_profiles(asked, cloud))
-        report.add(check_service(self.replication(where), ids))
+        report.add(check_service(self.replication(where), ids, self.replicating_servers_quota))
         report.add(find_managed_instances(asked, self.commands(where), managed))
         return managed
 

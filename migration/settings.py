@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     callback_secret: str | None = Field(default=None, description="Reference to the default callback secret")
     allow_loopback_callbacks: bool = Field(default=False, description="http to loopback: for the local cloud only")
 
+    mgn_replicating_servers_quota: int = Field(
+        default=150, ge=1, description="Servers that may replicate in an account and region (AWS quota L-9A599620)"
+    )
+
     poll: Polling = Polling()
     act_bound: timedelta = Field(
         default=ACT_BOUND, le=ACT_BOUND, description="No attempt begins a mutating call later than this after its start"

@@ -10,9 +10,6 @@ from migration.ports import ReplicationService, Subnet, TargetCloud
 from migration.request import LaunchSettings, MigrationRequest, Network, TestMode
 from migration.steps import Step
 
-MOST_ACTIVE_SERVERS = 150
-"""AWS's default for replicating source servers in an account and region (quota L-9A599620)."""
-
 
 @dataclass(frozen=True)
 class Launching:
@@ -160,8 +157,14 @@ def check_key_and_profiles(request: MigrationRequest, cloud: TargetCloud) -> Ite
             )
 
 
-def check_service(service: ReplicationService, user_provided_ids: Sequence[str]) -> Iterator[Finding]:
-    """MGN is initialised here, and has room for the servers that it does not replicate yet."""
+def check_service(service: ReplicationService, user_provided_ids: Sequence[str], quota: int) -> Iterator[Finding]:
+    """MGN is initialised here, and has room for the servers that it does not replicate yet.
+
+    Args:
+        service: MGN in the target account and region.
+        user_provided_ids: The machines that are to replicate.
+        quota: How many may replicate there (L-9A599620).
+    """
     if not service.is_initialised():
         yield critical(
             FindingCode.MGN_NOT_INITIALISED,
@@ -171,9 +174,12 @@ def check_service(service: ReplicationService, user_provided_ids: Sequence[str])
         return
     new = len(set(user_provided_ids) - set(service.find(user_provided_ids)))
     active = service.count_active()
-    if active + new > MOST_ACTIVE_SERVERS:
+    if active + new > quota:
         yield critical(
             FindingCode.MGN_QUOTA_EXCEEDED,
-            f"{active} servers replicate here, {new} more would exceed MGN's {MOST_ACTIVE_SERVERS}",
-            action="Finalize or disconnect servers first.",
+            f"{active} servers replicate here, {new} more would exceed MGN's quota of {quota} (L-9A599620)",
+            action=(
+                "Finalize or disconnect servers first; or have AWS raise the quota, and the setting "
+                "mgn_replicating_servers_quota with it."
+            ),
         )

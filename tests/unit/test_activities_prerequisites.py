@@ -75,6 +75,7 @@ class World:
         self.commands, self.names = FakeCommands(self.mgn), FakeNames("example.internal")
         self.database, self.webhook = FakeDatabase({"ci-1": {}}), FakeWebhook()
         self.vcenters, self.servicenows = {"vcenter-1"}, {"servicenow-1"}
+        self.quota = 150
         nics = (NetworkCard(key=1, mac=MAC, connected=True), NetworkCard(key=2, mac=SPARE, connected=False))
         self.hypervisor.add("web", nics=nics)
         self.commands.add("mi-1", "billing-web-01")
@@ -109,6 +110,7 @@ class World:
             lambda _: self.names,
             databases,
             self.webhook,
+            self.quota,
         )
 
     def check(self, **changes: Any) -> Prerequisites:
@@ -264,9 +266,16 @@ def test_mgn_must_be_initialised(world: World) -> None:
 
 
 def test_mgn_must_have_room_for_the_servers_that_it_does_not_know_yet(world: World) -> None:
-    world.mgn.active = 150
-    assert world.found() == [(FindingCode.MGN_QUOTA_EXCEEDED, Severity.CRITICAL)]
+    world.mgn.active = world.quota = 3
+    (finding,) = world.check().findings
+    assert (finding.code, finding.severity) == (FindingCode.MGN_QUOTA_EXCEEDED, Severity.CRITICAL)
+    assert "quota of 3 (L-9A599620)" in finding.message
     world.mgn.add("s-1", user_provided_id="vcenter-1:uuid-web")
+    assert world.found() == []
+
+
+def test_the_quota_that_aws_raised_is_the_one_that_counts(world: World) -> None:
+    world.mgn.active, world.quota = 150, 151
     assert world.found() == []
 
 
