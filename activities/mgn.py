@@ -118,11 +118,12 @@ class SetLaunchTargets(Model):
 
 
 class Launch(Model):
-    """Launch these records under this mark."""
+    """Launch, or terminate, these records' instances under this mark. A termination spares the instances in `keep`."""
 
     where: Where
     mark: Mark
     source_server_ids: tuple[str, ...]
+    keep: tuple[str, ...] = ()
 
 
 class JobStarted(Model):
@@ -306,7 +307,10 @@ class ApplicationMigration:
     @activity.defn(no_thread_cancel_exception=True)
     @translated(MigrationExecutionError)
     def terminate_targets(self, request: Launch) -> JobStarted:
-        """TerminateTargetInstances once, for those that have an instance; refused by MGN in TESTING and later."""
+        """TerminateTargetInstances once, for those that have an instance; refused by MGN in TESTING and later.
+
+        Preserved instances (`keep`) may hold the only copy of what users wrote: their records are left alone.
+        """
         service = self.replication(request.where)
         with acting(self.act_bound) as attempt:
             known = jobs.jobs_of(service, jobs.present(service, request.source_server_ids))
@@ -315,7 +319,8 @@ class ApplicationMigration:
                 return JobStarted(job_id=ours.job_id)
             jobs.wait_out_jobs(known, request.source_server_ids, self.job_poll)
             # Read after the jobs: a launch that has just ended may have left an instance.
-            left = jobs.remaining(ours, jobs.present(service, request.source_server_ids))
+            present = jobs.present(service, request.source_server_ids)
+            left = [one for one in jobs.remaining(ours, present) if one.instance_id not in request.keep]
             if not left:
                 return JobStarted(job_id=ours.job_id if ours else None)
             jobs.refuse_states(left, _TERMINATE_FROM, action="Change the lifecycle state back first.")

@@ -10,14 +10,13 @@ from activities.mgn import (
     ChangeLifeCycle,
     ConfigureReplication,
     Launch,
-    RemoveRecords,
     ServerLaunch,
     ServerTags,
     SetLaunchTargets,
     SourceServers,
 )
 from migration.errors import Conflict, Unavailable
-from migration.marks import MIGRATION_TAG, Mark
+from migration.marks import Mark
 from migration.ports import JobEvent, LaunchTarget, ReplicationSettings, Where
 from migration.steps import Step
 from tests.fakes.environment import Attempts
@@ -318,6 +317,28 @@ def test_instances_are_not_terminated_in_a_state_in_which_mgn_refuses_it(
     assert f"s-1 is {state}" in error.message
 
 
+def test_preserved_instances_are_spared_by_a_clean_up(mgn: FakeReplication, activities: ApplicationMigration) -> None:
+    mgn.add("s-1", "READY_FOR_CUTOVER", instance_id="i-kept")
+    mgn.add("s-2", "READY_FOR_CUTOVER", instance_id="i-2")
+    request = launch(UNDO, "s-1", "s-2").model_copy(update={"keep": ("i-kept",)})
+    started = Attempts().attempt(activities.terminate_targets, request)
+    mgn.end_job(str(started.job_id))
+    assert mgn.effects == [("terminate_target_instances", "s-2")]
+    Attempts().attempt(activities.await_termination, job(started.job_id))
+    assert Attempts().attempt(activities.terminate_targets, request) == started
+    assert mgn.records["s-1"].instance_id == "i-kept"
+
+
+@pytest.mark.parametrize("state", ["READY_FOR_CUTOVER", "CUTTING_OVER"])
+def test_when_everything_is_preserved_there_is_nothing_to_clean_up(
+    mgn: FakeReplication, activities: ApplicationMigration, state: str
+) -> None:
+    mgn.add("s-1", state, instance_id="i-kept")
+    request = launch(UNDO, "s-1").model_copy(update={"keep": ("i-kept",)})
+    assert Attempts().attempt(activities.terminate_targets, request).job_id is None
+    assert not mgn.effects
+
+
 def test_a_clean_up_that_left_its_instance_behind_fails_and_a_retry_cleans_up_again(
     mgn: FakeReplication, activities: ApplicationMigration
 ) -> None:
@@ -331,62 +352,6 @@ def test_a_clean_up_that_left_its_instance_behind_fails_and_a_retry_cleans_up_ag
     assert error.non_retryable
     assert "s-1 i-1 (s-1: the instance is protected)" in error.message
     assert Attempts().attempt(activities.terminate_targets, launch(UNDO, "s-1")).job_id != started.job_id
-
-
-# --- the pivot and the end of service --------------------------------------------------------------------------
-
-
-def test_the_pivot_finalizes_each_record_once(mgn: FakeReplication, activities: ApplicationMigration) -> None:
-    mgn.add("s-1", "CUTTING_OVER")
-    mgn.add("s-2", "CUTTING_OVER")
-    mgn.lose_reply("finalize_cutover")
-    environment = Attempts()
-    assert environment.error(activities.finalize_cutover, servers("s-1", "s-2")).type == "Unavailable"
-    environment.attempt(activities.finalize_cutover, servers("s-1", "s-2"))
-    assert mgn.effects == [("finalize_cutover", "s-1"), ("finalize_cutover", "s-2")]
-
-
-def test_no_record_is_finalized_while_one_of_them_cannot_be(
-    mgn: FakeReplication, activities: ApplicationMigration
-) -> None:
-    mgn.add("s-1", "CUTTING_OVER")
-    mgn.add("s-2", "READY_FOR_CUTOVER")
-    error = Attempts().error(activities.finalize_cutover, servers("s-1", "s-2"))
-    assert (error.type, error.non_retryable) == ("CutoverError", True)
-    assert "s-2 READY_FOR_CUTOVER" in error.message
-    assert not mgn.effects
-
-
-def test_only_records_with_our_migrations_tag_are_taken_out_of_service(
-    mgn: FakeReplication, activities: ApplicationMigration
-) -> None:
-    mgn.add("s-1", tags={MIGRATION_TAG: "mig-a"})
-    mgn.add("s-2", tags={MIGRATION_TAG: "mig-other"})
-    mgn.add("s-3")
-    request = RemoveRecords(where=WHERE, mark=TEST, user_provided_ids=("vc:s-1", "vc:s-2", "vc:s-3", "vc:none"))
-    Attempts().attempt(activities.remove_records, request)
-    assert mgn.effects == [("disconnect", "s-1"), ("archive", "s-1")]
-
-
-def test_a_record_that_was_disconnected_by_a_lost_call_is_still_archived(
-    mgn: FakeReplication, activities: ApplicationMigration
-) -> None:
-    mgn.add("s-1", tags={MIGRATION_TAG: "mig-a"})
-    mgn.lose_reply("disconnect")
-    request = RemoveRecords(where=WHERE, mark=TEST, user_provided_ids=("vc:s-1",))
-    environment = Attempts()
-    environment.error(activities.remove_records, request)
-    environment.attempt(activities.remove_records, request)
-    assert mgn.effects == [("disconnect", "s-1"), ("archive", "s-1")]
-
-
-def test_archiving_is_done_once_and_tolerates_records_that_are_gone(
-    mgn: FakeReplication, activities: ApplicationMigration
-) -> None:
-    mgn.add("s-1", "CUTOVER")
-    for _ in range(2):
-        Attempts().attempt(activities.archive, servers("s-1", "s-gone"))
-    assert mgn.effects == [("archive", "s-1")]
 
 
 # --- before the first byte -------------------------------------------------------------------------------------
