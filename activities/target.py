@@ -22,7 +22,6 @@ STATUS_CHECKS_WITHIN = timedelta(hours=1)
 _PENDING = "pending"
 _RUNNING = "running"
 _STOPPED = "stopped"
-_GOING = frozenset({"shutting-down", "terminated"})
 _FENCED = frozenset({_STOPPED, "terminated"})
 
 
@@ -120,9 +119,8 @@ class Targets:
     def protect_targets(self, request: Instances) -> None:
         """Termination protection on."""
         self._protect(request, on=True)
-        found = self.clouds(request.where).instances(request.instance_ids)
-        gone = [one for one in request.instance_ids if one not in found or found[one].state in _GOING]
-        if gone:
+        protected = self.clouds(request.where).protected(request.instance_ids)
+        if gone := [one for one in request.instance_ids if one not in protected]:
             raise CutoverError(f"gone, so not to be protected: {in_words(gone)}", action="Roll back: nothing serves.")
 
     @activity.defn(no_thread_cancel_exception=True)
@@ -134,8 +132,8 @@ class Targets:
     def _protect(self, request: Instances, *, on: bool) -> None:
         cloud = self.clouds(request.where)
         with acting(self.act_bound) as attempt:
-            for one, instance in cloud.instances(request.instance_ids).items():
-                if instance.protected is not on and instance.state not in _GOING:
+            for one, protected in cloud.protected(request.instance_ids).items():
+                if protected is not on:
                     attempt.before_call()
                     cloud.protect(one, on=on)
 

@@ -123,13 +123,19 @@ class Ec2:
         there = [one for one, instance in found.items() if instance["State"]["Name"] not in _GOING]
         checks = self._status_checks(there)
         return {
-            one: _target_instance(
-                instance,
-                status_checks=checks.get(one, "not-applicable"),
-                protected=one in there and self._protected(one),
-            )
+            one: _target_instance(instance, status_checks=checks.get(one, "not-applicable"))
             for one, instance in found.items()
         }
+
+    def protected(self, instance_ids: Sequence[str]) -> Mapping[str, bool]:
+        """Whether each of these instances has termination protection; those that are gone are left out.
+
+        EC2 says it of one instance a call.
+        """
+        found = self._described(instance_ids)
+        there = [one for one, instance in found.items() if instance["State"]["Name"] not in _GOING]
+        said = {one: self._protection(one) for one in there}
+        return {one: on for one, on in said.items() if on is not None}
 
     # --- acting ------------------------------------------------------------------------------------------------
 
@@ -149,10 +155,7 @@ class Ec2:
 
     def protect(self, instance_id: str, *, on: bool) -> None:
         """Set termination protection, where it differs. Nothing happens on an instance that is gone."""
-        found = self._described([instance_id])
-        if instance_id not in found or found[instance_id]["State"]["Name"] in _GOING:
-            return
-        if self._protected(instance_id) is not on:
+        if self.protected([instance_id]).get(instance_id, on) is not on:
             with aws_call("ModifyInstanceAttribute"):
                 self._ec2.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": on})
 
@@ -232,12 +235,12 @@ class Ec2:
                 checks[one["InstanceId"]] = next((check for check in _CHECKS if check in both), "insufficient-data")
         return checks
 
-    def _protected(self, instance_id: str) -> bool:
+    def _protection(self, instance_id: str) -> bool | None:
         try:
             with aws_call("DescribeInstanceAttribute"):
                 reply = self._ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="disableApiTermination")
         except NotFound:
-            return False
+            return None
         return reply["DisableApiTermination"]["Value"]
 
     def _tagged_snapshots(self, tags: Mapping[str, str]) -> tuple[str, ...]:
@@ -247,14 +250,13 @@ class Ec2:
             return tuple(sorted(one["SnapshotId"] for page in pages for one in page["Snapshots"]))
 
 
-def _target_instance(instance: Mapping[str, Any], *, status_checks: str, protected: bool) -> TargetInstance:
+def _target_instance(instance: Mapping[str, Any], *, status_checks: str) -> TargetInstance:
     return TargetInstance(
         instance_id=instance["InstanceId"],
         state=instance["State"]["Name"],
         private_ip=instance.get("PrivateIpAddress"),
         subnet_id=instance.get("SubnetId"),
         status_checks=status_checks,
-        protected=protected,
         tags={tag["Key"]: tag["Value"] for tag in instance.get("Tags", ())},
     )
 

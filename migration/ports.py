@@ -256,7 +256,6 @@ class TargetInstance(Model):
     private_ip: str | None = None
     subnet_id: str | None = None
     status_checks: str = "not-applicable"
-    protected: bool = False
     tags: Mapping[str, str] = {}
 
 
@@ -292,6 +291,9 @@ class TargetCloud(Protocol):
 
     def instances(self, instance_ids: Sequence[str]) -> Mapping[str, TargetInstance]:
         """The instances that are still known, terminated ones included, by id."""
+
+    def protected(self, instance_ids: Sequence[str]) -> Mapping[str, bool]:
+        """Whether each of these instances has termination protection; those that are gone are left out."""
 
     def stop(self, instance_ids: Sequence[str]) -> None:
         """Ask running instances to stop; those stopped or gone are left alone."""

@@ -100,7 +100,7 @@ def test_an_instance_is_told_with_its_checks_and_one_that_never_was_is_left_out(
     found = target.instances([instance_id, MISSING])
     assert found.keys() == {instance_id}
     instance = found[instance_id]
-    assert (instance.state, instance.status_checks, instance.protected) == ("running", "ok", False)
+    assert (instance.state, instance.status_checks) == ("running", "ok")
     assert instance.subnet_id == cloud.aws.seeded.subnets["production"]
     assert instance.private_ip is not None
     assert instance.tags["costCentre"] == "4711"
@@ -127,11 +127,12 @@ def test_termination_protection_goes_on_and_off_and_asks_nothing_of_the_dead(
 ) -> None:
     target.protect(instance_id, on=True)
     target.protect(instance_id, on=True)
-    assert target.instances([instance_id])[instance_id].protected
+    assert target.protected([instance_id, MISSING]) == {instance_id: True}
     assert len(cloud.calls("ModifyInstanceAttribute", instance_id)) == 1
     target.protect(instance_id, on=False)
-    assert not target.instances([instance_id])[instance_id].protected
+    assert target.protected([instance_id]) == {instance_id: False}
     client.terminate_instances(InstanceIds=[instance_id])
+    assert target.protected([instance_id]) == {}
     target.protect(instance_id, on=True)
     target.protect(MISSING, on=True)
     assert len(cloud.calls("ModifyInstanceAttribute", instance_id)) == 2

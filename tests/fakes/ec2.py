@@ -6,6 +6,8 @@ from typing import Any
 from migration.ports import Subnet, TargetInstance
 from tests.fakes.calls import Faulty
 
+_GOING = {"shutting-down", "terminated"}
+
 
 class FakeCloud(Faulty):
     """One account and region. A stop takes one look, or for ever."""
@@ -15,6 +17,7 @@ class FakeCloud(Faulty):
         super().__init__()
         self.account_id = account_id
         self.known: dict[str, TargetInstance] = {}
+        self.protections: set[str] = set()
         self.known_subnets: dict[str, Subnet] = {}
         self.groups: dict[str, str] = {}
         self.types: dict[str, frozenset[str]] = {}
@@ -29,6 +32,11 @@ class FakeCloud(Faulty):
         """Put an instance in: by default one that runs and has passed its status checks."""
         usual = {"state": "running", "private_ip": "10.2.0.5", "status_checks": "ok"}
         self.known[instance_id] = TargetInstance(instance_id=instance_id, **(usual | fields))
+
+    def add_protected(self, instance_id: str) -> None:
+        """Put an instance in that nobody can terminate."""
+        self.add(instance_id)
+        self.protections.add(instance_id)
 
     def edit(self, instance_id: str, **fields: Any) -> None:
         """Change an instance behind everybody's back."""
@@ -61,6 +69,13 @@ class FakeCloud(Faulty):
                 self.edit(one, state="stopped")
         return {one: self.known[one] for one in instance_ids if one in self.known}
 
+    def protected(self, instance_ids: Sequence[str]) -> Mapping[str, bool]:
+        self.look("protected")
+        return {one: one in self.protections for one in instance_ids if self._is_there(one)}
+
+    def _is_there(self, instance_id: str) -> bool:
+        return instance_id in self.known and self.known[instance_id].state not in _GOING
+
     def stop(self, instance_ids: Sequence[str]) -> None:
         with self.effect("stop", *instance_ids):
             for one in instance_ids:
@@ -68,9 +83,9 @@ class FakeCloud(Faulty):
                     self.edit(one, state="stopping")
 
     def protect(self, instance_id: str, *, on: bool) -> None:
-        if instance_id in self.known:
+        if self._is_there(instance_id) and (instance_id in self.protections) is not on:
             with self.effect("protect", instance_id, on):
-                self.edit(instance_id, protected=on)
+                self.protections ^= {instance_id}
 
     def tag(self, resource_ids: Sequence[str], tags: Mapping[str, str]) -> None:
         with self.effect("tag", *resource_ids):

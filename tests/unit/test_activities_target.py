@@ -86,7 +86,7 @@ def test_every_launched_instance_is_stopped_even_a_protected_one(
 ) -> None:
     mgn.add("s-1", "CUTTING_OVER", instance_id="i-1")
     mgn.add("s-2", "CUTTING_OVER")
-    cloud.add("i-1", protected=True)
+    cloud.add_protected("i-1")
     assert Attempts().attempt(targets.fence_targets, fence("s-1", "s-2")).instance_ids == ("i-1",)
     assert cloud.known["i-1"].state == "stopped"
 
@@ -150,7 +150,7 @@ def test_protection_is_switched_on_and_off_once(cloud: FakeCloud, targets: Targe
     cloud.add("i-1")
     for act in (targets.protect_targets, targets.protect_targets):
         Attempts().attempt(act, instances("i-1"))
-    assert cloud.known["i-1"].protected
+    assert cloud.protected(["i-1"]) == {"i-1": True}
     for _ in range(2):
         Attempts().attempt(targets.unprotect_targets, instances("i-1", "i-gone"))
     assert cloud.effects == [("protect", "i-1", True), ("protect", "i-1", False)]
