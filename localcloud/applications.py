@@ -161,10 +161,17 @@ class Applications:
 
     def launch_fault(self, user_provided_id: str, kind: str) -> str | None:
         """Why this launch is planned to fail, or None: a `launchFailed` of service `mgn`, operation `launch`."""
+        return self.launch_trouble("launch", user_provided_id, kind)
+
+    def launch_trouble(self, part: str, user_provided_id: str, kind: str, *also: str) -> str | None:
+        """Why this part of a launch is planned to fail, or None; `part` is the operation of the rule, of service `mgn`.
+
+        A rule's target is the machine's name or `name/kind`, its user-provided id, or one of `also`.
+        """
         names = self.aliases(user_provided_id)
-        targets = [user_provided_id, *names, *(f"{name}/{kind}" for name in names)]
-        rule = self._faults.take(service="mgn", operation="launch", targets=targets)
-        return (rule.message or rule.code or "the launch failed") if rule else None
+        targets = [user_provided_id, *names, *(f"{name}/{kind}" for name in names), *also]
+        rule = self._faults.take(service="mgn", operation=part, targets=targets)
+        return (rule.message or rule.code or f"the {part} failed") if rule else None
 
     # --- what can be asked ---------------------------------------------------------------------------------------
 

@@ -30,6 +30,11 @@ Some are no calls of a client, and stand under a name of their own:
 
     mgn launch, launchFailed                 a launch job fails for the server `target` (or `target`/test,
                                              `target`/cutover), with `message` as its raw error
+    mgn snapshot, launchFailed               the launch uses the previous snapshot (SNAPSHOT_FAIL in its job's log)
+    mgn conversion, launchFailed             the launch fails in its conversion (CONVERSION_FAIL)
+    mgn action, launchFailed                 a post-launch action fails; `target` may also be the action's name
+    mgn trouble, replicationStalled          the replication of `target` is STALLED with `code` (SNAPSHOTS_FAILURE), its
+                                             agent in sight: for `seconds`, or until taken back
     mgn replication, replicationStalled      MGN does not see the agent of `target`: for `seconds`, or until taken back
     mgn replication, lagFlaps                MGN sees the agent of `target` every other `seconds` (2); `times` flaps
     application health, neverHealthy         the launched instance of `target` (or `target`/test, `target`/cutover, or

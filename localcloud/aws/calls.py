@@ -16,7 +16,7 @@ from adapters.dynamodb_table import KEY
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
 _REST = {"mgn", "route53"}
 _READS = re.compile(r"(Describe|List|Get|BatchGet|TransactGet|Search|Query|Scan|Test|Receive|Lookup)")
-_MGN_ID = re.compile(r"(s|mgnjob|app|wave|lct|rct)-[0-9a-zA-Z]{17}")
+_MGN_ID = re.compile(r"(s|mgnjob|app|wave|lct|rct|vcc|connector)-[0-9a-zA-Z]{17}")
 _EC2_NAMES = re.compile(
     r"(?:InstanceSpecification\.)?(?:InstanceId|LaunchTemplateId|LaunchTemplateName|ResourceId|SnapshotId|VolumeId"
     r"|GroupId|SubnetId|VpcId|ImageId)(?:\.\d+)?"

@@ -16,6 +16,7 @@ from localcloud.applications import Applications, Instance
 from localcloud.aws import mgn, ssm
 from localcloud.aws.installer import Installation
 from localcloud.aws.middleware import Middleware
+from localcloud.aws.planned import PlannedFaults
 from localcloud.aws.seed import Seeded, seed
 from localcloud.faults import FaultPlan
 from localcloud.ledger import Ledger
@@ -120,7 +121,7 @@ class AwsServer:
             names=_names(self._world),
             instances=_instances(self._world),
         )
-        mgn.configure(self._settings, world=applications)
+        mgn.configure(self._settings, world=applications, faults=PlannedFaults(applications, self._faults))
         ssm.install(ssm.Fleet(self._world, applications.online, self._register_agent))
         self._middleware.open(self._aliases, applications.refresh)
         return applications

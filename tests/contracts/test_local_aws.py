@@ -214,8 +214,10 @@ def test_a_command_that_makes_no_sense_is_refused(
     cloud: Cloud, instance_ids: list[str] | None, document: str, parameters: dict[str, list[str]], code: str
 ) -> None:
     ids = [cloud.world.machines[0].managed_instance_id] if instance_ids is None else instance_ids
+    ran = len(cloud.entries(operation="SendCommand"))
     with refused(code, 400):
         cloud.client("ssm").send_command(InstanceIds=ids, DocumentName=document, Parameters=parameters)
+    assert len(cloud.entries(operation="SendCommand")) == ran
 
 
 def test_a_machine_that_is_off_is_not_reached(cloud: Cloud, machines: dict[str, SourceMachine]) -> None:
@@ -387,6 +389,6 @@ def test_a_fault_for_one_server_spares_the_others(cloud: Cloud, machines: dict[s
     jobs, wiki = (cloud.source_server(machines[name])["sourceServerID"] for name in ("jobs", "wiki"))
     mgn = cloud.client("mgn")
     cloud.faults.add(Rule("mgn", "GetLaunchConfiguration", "refuse", target="jobs-web-01"))
-    mgn.get_launch_configuration(sourceServerID=wiki)
+    assert mgn.get_launch_configuration(sourceServerID=wiki)["sourceServerID"] == wiki
     with refused("ServiceUnavailable"):
         mgn.get_launch_configuration(sourceServerID=jobs)

@@ -82,6 +82,13 @@ class Move:
         until(lambda: self._job(job_id)["status"] == "COMPLETED")
         return dict(self._job(job_id)["participatingServers"][0])
 
+    def log(self) -> list[tuple[str, str | None]]:
+        """Event and raw error of each line in the latest job's log."""
+        mgn = self.client("mgn")
+        job_id = mgn.describe_jobs(filters={})["items"][0]["jobID"]
+        lines = mgn.describe_job_log_items(jobID=job_id)["items"]
+        return [(line["event"], line["eventData"].get("rawError")) for line in lines]
+
     def _job(self, job_id: str) -> dict[str, Any]:
         return dict(self.client("mgn").describe_jobs(filters={"jobIDs": [job_id]})["items"][0])
 
@@ -178,12 +185,50 @@ def test_a_planned_launch_failure_fails_the_server_in_a_job_that_completes(move:
     assert move.launch("test")["launchStatus"] == "LAUNCHED"
 
 
+def test_a_planned_snapshot_failure_launches_the_previous_snapshot(move: Move) -> None:
+    move.faults.add(Rule("mgn", "snapshot", "launchFailed", target=f"{SERVER}/test", times=1, message="EBS is busy"))
+    move.replicate()
+    move.aim("test")
+    assert move.launch("test")["launchStatus"] == "LAUNCHED"
+    assert move.log()[2:4] == [("SNAPSHOT_FAIL", "EBS is busy"), ("USING_PREVIOUS_SNAPSHOT", None)]
+    move.launch("test")
+    assert "SNAPSHOT_FAIL" not in dict(move.log())
+
+
+def test_a_planned_conversion_failure_fails_the_launch(move: Move) -> None:
+    move.faults.add(Rule("mgn", "conversion", "launchFailed", target="id-billing", times=1))
+    move.replicate()
+    move.aim("test")
+    assert move.launch("test")["launchStatus"] == "FAILED"
+    assert ("CONVERSION_FAIL", "the conversion failed") in move.log()
+
+
+def test_a_planned_trouble_stalls_the_replication_until_it_is_taken_back(move: Move) -> None:
+    move.replicate()
+    trouble = Rule("mgn", "trouble", "replicationStalled", target=SERVER, code="NOT_CONVERGING", message="too slow")
+    planned = move.faults.add(trouble)
+    copy = move.record()["dataReplicationInfo"]
+    assert copy["dataReplicationState"] == "STALLED"
+    assert copy["dataReplicationError"] == {"error": "NOT_CONVERGING", "rawError": "too slow"}
+    move.faults.remove(planned)
+    until(lambda: move.record()["dataReplicationInfo"]["dataReplicationState"] == "CONTINUOUS")
+    assert "dataReplicationError" not in move.record()["dataReplicationInfo"]
+
+
+def test_a_planned_trouble_of_some_seconds_passes_by_itself(move: Move) -> None:
+    move.replicate()
+    move.faults.add(Rule("mgn", "trouble", "replicationStalled", target=SERVER, seconds=0.3))
+    assert move.record()["dataReplicationInfo"]["dataReplicationError"]["error"] == "SNAPSHOTS_FAILURE"
+    until(lambda: move.record()["dataReplicationInfo"]["dataReplicationState"] == "CONTINUOUS")
+
+
 def test_mgn_sees_that_the_source_is_off_and_on_again(move: Move) -> None:
     move.replicate()
     move.power(on=False)
     until(lambda: move.record()["dataReplicationInfo"].get("lagDuration") not in (None, "P0D"))
     move.power(on=True)
     until(lambda: move.record()["dataReplicationInfo"].get("lagDuration") == "P0D")
+    assert move.record()["dataReplicationInfo"]["dataReplicationState"] == "CONTINUOUS"
 
 
 def test_every_start_is_a_new_aws(move: Move) -> None:
