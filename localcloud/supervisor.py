@@ -62,6 +62,7 @@ class Supervisor:
         applications: int = 4,
         servers: int = 1,
         clock_factor: float = CLOCK_FACTOR,
+        mgn: MgnSettings | None = None,
         temporal_address: str | None = None,
         say: Say = lambda _: None,
     ) -> None:
@@ -72,6 +73,8 @@ class Supervisor:
             applications: How many applications the data centre has.
             servers: How many machines each of them has.
             clock_factor: Seconds of the local MGN that pass in a real one.
+            mgn: The local MGN's switches, durations and quotas, with a clock factor of their own, which counts then;
+                None: the defaults.
             temporal_address: HOST:PORT of a running Temporal server; None: one of its own.
             say: Takes one line for the person who waits.
         """
@@ -81,7 +84,7 @@ class Supervisor:
         self.local: dict[str, Any] = {}
         self._applications = applications
         self._servers = servers
-        self._clock_factor = clock_factor
+        self._mgn = mgn or MgnSettings(factor=clock_factor)
         self._temporal_address = temporal_address
         self._say = say
         self._temporal: TemporalServer | None = None
@@ -156,8 +159,7 @@ class Supervisor:
         running.enter_context(closing(reservation))
         world = build_world(network, applications=self._applications, servers=self._servers)
         books = (self.ledger, self.faults)
-        clock = MgnSettings(factor=self._clock_factor)
-        aws = _run(running, lambda port: AwsServer(world, *books, port=port, settings=clock), 4566)
+        aws = _run(running, lambda port: AwsServer(world, *books, port=port, settings=self._mgn), 4566)
         vcenter = _run(
             running,
             lambda port: VCenterSimulator(
