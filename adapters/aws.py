@@ -74,6 +74,17 @@ _FORBIDDEN = re.compile(
 )
 _ABSENT = re.compile(r"(NotFound(Exception|Fault)?|DoesNotExist|NonExistentQueue|^InvalidInstanceId)$|^NoSuch")
 _OVER_QUOTA = re.compile(r"^ServiceQuotaExceeded|LimitExceeded(Exception)?$")
+_STARTS_A_JOB = frozenset({"StartTest", "StartCutover", "TerminateTargetInstances"})
+_SPEAKS_OF_A_QUOTA = re.compile(r"\bquota\b|\blimit\b", re.IGNORECASE)
+_QUOTA_OF_ONE_JOB = "L-F1FD732F"
+_TOO_MUCH_FOR_ONE_JOB = re.compile(r"in a single job", re.IGNORECASE)
+_QUOTAS_OF_RUNNING_JOBS = {
+    "L-FE2EBE17": "concurrent jobs in progress",
+    "L-4FF77426": "source servers in all jobs",
+    "L-615F978B": "concurrent jobs of a source server",
+}
+"""MGN's quotas that jobs give back when they end. Source: "Service quotas" in its user guide."""
+
 _OTHER_STATE = re.compile(r"^(Conflict|Incorrect(Instance)?State|OperationNotPermitted|ResourceInUse|ConditionalCheck)")
 _PERMISSION = re.compile(r"not authorized to perform:? ([\w-]+:\w+)")
 
@@ -214,6 +225,25 @@ class _Refusal(NamedTuple):
     reply: Mapping[str, Any]
 
     @property
+    def quota_code(self) -> str:
+        return str(self.reply.get("quotaCode") or "")
+
+    @property
+    def over_quota(self) -> bool:
+        """A conflict says so in words alone, where the operation models no error of a quota."""
+        in_words = self.status == _CONFLICT and self.operation in _STARTS_A_JOB
+        return (
+            bool(_OVER_QUOTA.search(self.code))
+            or self.status == _QUOTA_EXCEEDED
+            or (in_words and bool(_SPEAKS_OF_A_QUOTA.search(self.message)))
+        )
+
+    @property
+    def for_one_job(self) -> bool:
+        """Whether the call itself is too big, so that waiting will not help."""
+        return self.quota_code == _QUOTA_OF_ONE_JOB or bool(_TOO_MUCH_FOR_ONE_JOB.search(self.message))
+
+    @property
     def words(self) -> str:
         return f"{self.doing}: {self.code}: {self.message}".rstrip(": ") + _details(self.reply)
 
@@ -234,7 +264,22 @@ def _patience(refusal: _Refusal) -> MigrationError | None:
     busy = _BUSY_SERVER in refusal.message
     if throttled or busy or _PASSES.search(code) or status >= _SERVER_ERROR:
         return Unavailable(refusal.words, retry_after=_retry_after(refusal.reply))
+    if quota := _awaited_quota(refusal):
+        return Unavailable(f"{refusal.words}: waits for {quota}", retry_after=_retry_after(refusal.reply))
     return None
+
+
+def _awaited_quota(refusal: _Refusal) -> str | None:
+    """Say which of MGN's quotas running jobs will give back, or None.
+
+    StartTest, StartCutover and TerminateTargetInstances model no ServiceQuotaExceededException (API 2020-02-26), so
+    they may answer with a conflict that has no code of the quota, only words.
+    """
+    if name := _QUOTAS_OF_RUNNING_JOBS.get(refusal.quota_code):
+        return f"MGN's quota of {name}"
+    if refusal.operation not in _STARTS_A_JOB or refusal.quota_code or refusal.for_one_job:
+        return None
+    return "the quota that running jobs use up" if refusal.over_quota else None
 
 
 def _person(refusal: _Refusal) -> MigrationError | None:
@@ -247,7 +292,9 @@ def _person(refusal: _Refusal) -> MigrationError | None:
         permission = named.group(1) if named else refusal.operation
         action = f"Allow {permission} to the role that migrator uses in that account."
         return MigrationExecutionError(f"{refusal.words} (missing: {permission})", action=action)
-    if _OVER_QUOTA.search(refusal.code) or refusal.status == _QUOTA_EXCEEDED:
+    if refusal.over_quota and refusal.for_one_job:
+        return MigrationExecutionError(refusal.words, action="Launch fewer servers in one job: in more tiers, say.")
+    if refusal.over_quota:
         action = "Wait until others have ended, or raise the quota where AWS allows it."
         return MigrationExecutionError(refusal.words, action=action, retryable=True)
     return None

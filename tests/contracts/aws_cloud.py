@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,13 @@ ACCOUNT = "123456789012"
 class Cloud:
     """One local AWS, and the sessions of a worker that runs against it."""
 
-    def __init__(self, network: int, servers: int) -> None:
+    def __init__(self, network: int, servers: int, **mgn: Any) -> None:
         self.world = build_world(network, applications=12, servers=servers)
         self.ledger = Ledger()
         self.faults = FaultPlan()
         self.passed = 0.0
         began = time.time()
-        settings = MgnSettings(clock=lambda: began + self.passed)
+        settings = MgnSettings(clock=lambda: began + self.passed, **mgn)
         self.aws = AwsServer(self.world, self.ledger, self.faults, settings=settings)
         self.sessions = AwsSessions()
         self.where = Where(account_id=ACCOUNT, region=REGION)
@@ -66,10 +67,15 @@ class Cloud:
 
 
 @contextmanager
-def local_aws(*, servers: int = 1) -> Iterator[Cloud]:
-    """A local AWS of its own, with so many servers an application, and the environment that points at it."""
+def local_aws(*, servers: int = 1, **mgn: Any) -> Iterator[Cloud]:
+    """A local AWS of its own, with so many servers an application, and the environment that points at it.
+
+    Args:
+        servers: Of each application.
+        mgn: Settings of the local MGN: switches, quotas.
+    """
     network, holder = reserve_network()
-    cloud = Cloud(network, servers)
+    cloud = Cloud(network, servers, **mgn)
     with holder, pytest.MonkeyPatch.context() as environment:
         cloud.aws.start()
         try:

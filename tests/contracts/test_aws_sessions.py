@@ -136,11 +136,40 @@ def test_throttling_keeps_the_wait_that_was_asked_for(told: dict[str, Any]) -> N
     assert throttled.retry_after == timedelta(seconds=7)
 
 
-def test_a_quota_is_named_and_may_pass() -> None:
-    over = translate(reply("ServiceQuotaExceededException", 402, quotaCode="L-FE2EBE17", quotaValue=20), "StartCutover")
-    assert type(over) is MigrationExecutionError
-    assert over.retryable
-    assert "quota L-FE2EBE17 = 20" in str(over)
+@pytest.mark.parametrize(
+    ("status", "message", "members", "named"),
+    [
+        (402, "no", {"quotaCode": "L-FE2EBE17", "quotaValue": 20}, "quota L-FE2EBE17 = 20): waits for MGN's quota of"),
+        (402, "no", {"quotaCode": "L-4FF77426", "quotaValue": 200}, "source servers in all jobs"),
+        (402, "Too many jobs", {}, "Too many jobs: waits for the quota that running jobs use up"),
+        (409, "Concurrent jobs in progress: 21 would exceed the quota of 20.", {}, "Concurrent jobs in progress"),
+        (409, "Limit of jobs exceeded", {}, "running jobs"),
+    ],
+)
+def test_a_quota_that_running_jobs_give_back_is_named_and_waited_for(
+    status: int, message: str, members: dict[str, Any], named: str
+) -> None:
+    code = "ServiceQuotaExceededException" if status == 402 else "ConflictException"
+    over = translate(reply(code, status, message, **members), "StartTest")
+    assert type(over) is Unavailable
+    assert named in str(over)
+
+
+@pytest.mark.parametrize("status", [402, 409])
+def test_more_servers_than_one_job_takes_are_no_matter_of_time(status: int) -> None:
+    code = "ServiceQuotaExceededException" if status == 402 else "ConflictException"
+    words = "Max source servers in a single job: 201 would exceed the quota of 200."
+    over = translate(reply(code, status, words), "StartTest")
+    assert (type(over), over.retryable) == (MigrationExecutionError, False)
+    assert "fewer servers" in str(over.action)
+
+
+def test_any_other_quota_is_named_for_somebody_to_make_room() -> None:
+    full = reply("ServiceQuotaExceededException", 402, quotaCode="L-9A599620", quotaValue=150)
+    over = translate(full, "StartReplication")
+    assert (type(over), over.retryable) == (MigrationExecutionError, True)
+    assert "quota L-9A599620 = 150" in str(over)
+    assert over.action is not None
 
 
 def test_wrong_fields_are_named() -> None:
