@@ -67,6 +67,10 @@ class Settings(BaseSettings):
         default=150, ge=1, description="Servers that may replicate in an account and region (AWS quota L-9A599620)"
     )
 
+    approval_keys: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Who signs approvals, with the person's public keys: PEM text, or files that hold it"
+    )
+
     poll: Polling = Polling()
     act_bound: timedelta = Field(
         default=ACT_BOUND, le=ACT_BOUND, description="No attempt begins a mutating call later than this after its start"
