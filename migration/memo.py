@@ -4,6 +4,8 @@ from migration.correlation import correlation_id
 from migration.request import MigrationRequest, request_hash
 
 REQUEST_HASH = "requestHash"
+ADOPTED = "adopted"
+"""The run from which another one takes over: its workflow's input is then what that run carried."""
 
 
 def summary(request: MigrationRequest) -> str:

@@ -221,7 +221,7 @@ class MigrationStatus(Live):
     down_since: datetime | None = None
     downtime: timedelta = timedelta(0)
     divergence_since: datetime | None = None
-    preserved: Preserved | None = None
+    preserved: list[Preserved] = []
 
 
 class MigrationResult(Model):
@@ -233,4 +233,4 @@ class MigrationResult(Model):
     served_by: Side
     message: str
     failure: Failure | None = None
-    preserved: Preserved | None = None
+    preserved: tuple[Preserved, ...] = ()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
@@ -25,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from migration.decisions import DECISIONS
     from migration.parsing import RequestErrors, parse_request
     from migration.request import MigrationRequest
+    from workflows.carried import Carried
 
 _JSON = frozenset({b"json/plain", b"json/protobuf"})
 
@@ -84,6 +86,14 @@ def read_request(payload: RawValue, workflow_id: str) -> MigrationRequest:
         found = json.dumps(request.migration_id)
         raise _bad_request([f"$.migrationId: expected the workflow id, {json.dumps(workflow_id)}, found {found}"])
     return request
+
+
+def read_carried(payload: RawValue) -> Carried:
+    """What an earlier run of a migration has left. Fails the workflow when it is something else."""
+    try:
+        return Carried.model_validate_json(json_text(payload))
+    except ValidationError as error:
+        raise _bad_request([f"expected what an earlier run carried over: {error}"]) from None
 
 
 def read_text(text: str) -> MigrationRequest:

@@ -1,4 +1,10 @@
-"""What a migration carries from one run to the next (continue-as-new): the request as it came, and its state."""
+"""What a migration carries from one run to the next: the request as it came, and its state.
+
+The next run is its own (continue-as-new), or one that takes over from a run that was terminated or timed out.
+"""
+
+from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
@@ -6,11 +12,18 @@ from activities.prerequisites import RecordedName, SourceFacts
 from migration.messages import Message
 from migration.models import Model
 from migration.status import MigrationStatus
-from workflows.saga import Undo
+from workflows.saga import Stop, Undo
 
 
 class Carried(Model):
-    """The state of a migration between two runs."""
+    """The state of a migration between two runs.
+
+    Attributes:
+        first_run_id: Of the run that claimed the migration's id and servers.
+        landed_by: When nothing that an act which fell silent may still begin can land any more.
+        stop: Why it was turning back, if it was; a run that ends by itself heeds a stop first.
+        then: What a run that takes over does: go on where the old one stood, or turn back to the start.
+    """
 
     request: str
     status: MigrationStatus
@@ -22,3 +35,7 @@ class Carried(Model):
     renewed: str | None = None
     claimed: bool = False
     committed_by: str | None = None
+    first_run_id: str = ""
+    landed_by: datetime | None = None
+    stop: Stop | None = None
+    then: Literal["continue", "rollback"] = "continue"

@@ -38,7 +38,7 @@ class Context:
         self.undo: list[Undo] = []
         self.sources: tuple[SourceFacts, ...] = ()
         self.names: tuple[RecordedName, ...] = ()
-        self._landed_by: datetime | None = None
+        self.landed_by: datetime | None = None
 
     # --- acting ----------------------------------------------------------------------------------------------
 
@@ -55,16 +55,16 @@ class Context:
             result: Result = await workflow.execute_activity_method(method, argument, summary=summary, **policy)
         except ActivityError as error:
             if isinstance(error.cause, TimeoutError) and "heartbeat_timeout" in policy:
-                self._landed_by = workflow.now() + policies.ACT_BOUND
+                self.landed_by = workflow.now() + policies.ACT_BOUND
             raise
         self.heed()
         return result
 
     async def silent_acts_have_landed(self) -> None:
         """Wait until nothing that an attempt which fell silent may still begin can land behind the next look."""
-        if self._landed_by is None or (pause := self._landed_by - workflow.now()) <= timedelta(0):
+        if self.landed_by is None or (pause := self.landed_by - workflow.now()) <= timedelta(0):
             return
-        self.journal.changed(f"an act fell silent: waiting until {self._landed_by:%H:%M:%S %Z}, when it can do no more")
+        self.journal.changed(f"an act fell silent: waiting until {self.landed_by:%H:%M:%S %Z}, when it can do no more")
         await workflow.sleep(pause, summary="what an act that fell silent may still do")
 
     def heed(self) -> None:

@@ -35,17 +35,9 @@ with workflow.unsafe.imports_passed_through():
     from migration.status import Approval, DecisionRecord, Phase, Window
     from workflows.border import json_text
     from workflows.journal import Journal
+    from workflows.saga import Stop
 
 REFUSED = "DecisionRefused"
-
-
-class Stop(Model):
-    """Why the way forward ended, how deep the way back goes, and what the migration will then be called."""
-
-    outcome: Phase
-    to: RollbackTo
-    reason: str
-    by: str | None = None
 
 
 class Answer(Model):

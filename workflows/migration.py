@@ -53,6 +53,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from migration.status import Awaiting, MigrationResult, MigrationStatus, Phase, Side
     from migration.steps import Step
+    from workflows.carried import Carried
     from workflows.gate import Gate, remember_replication, swapped
     from workflows.launches import Launches
     from workflows.saga import (
@@ -104,6 +105,13 @@ class MigrationWorkflow(Story):
             raise ApplicationError("the request was refused: the workflow's failure says why", type="ValidationError")
         return self._status
 
+    @workflow.query(description="What another run would need to take over from this one")
+    def carried(self) -> Carried:
+        """Answer with what the migration would carry to its next run."""
+        if self._desk is None:
+            raise ApplicationError("the request was refused: the workflow's failure says why", type="ValidationError")
+        return self._carried()
+
     @property
     def _launches(self) -> Launches:
         return Launches(self._context)
@@ -142,13 +150,12 @@ class MigrationWorkflow(Story):
 
     async def _claim(self) -> None:
         """A claim that is granted to a migration that was told to turn back meanwhile has to be given back too."""
-        info = workflow.info()
         granted = await workflow.execute_activity_method(
             MigrationState.claim_migration,
             ClaimMigration(
                 migration_id=self._request.migration_id,
                 request_hash=request_hash(self._request),
-                first_run_id=info.first_execution_run_id,
+                first_run_id=self._first_run_id,
                 server_keys=self._context.source_keys(),
                 again=workflow.memo_value("again", default=False, type_hint=bool),
             ),

@@ -186,7 +186,7 @@ class WayBack:
 
     def _names_a_kept_target(self) -> bool:
         """Until the next launch MGN goes on naming, and would terminate, what an earlier rollback has preserved."""
-        kept = set(self._status.preserved.instance_ids) if self._status.preserved else set()
+        kept = {instance_id for preserved in self._status.preserved for instance_id in preserved.instance_ids}
         return bool(kept) and (not self._fenced or not kept.isdisjoint(self._fenced))
 
     async def _end_launch(self, mark: Mark, source_server_ids: tuple[str, ...], state: str) -> None:
@@ -214,13 +214,14 @@ class WayBack:
             where=self._context.where, instance_ids=instance_ids, mark=mark, keep_until=keep_until.isoformat()
         )
         kept = await self._act(Targets.preserve_targets, request, "snapshots of what the target wrote")
-        self._status.preserved = Preserved(
+        preserved = Preserved(
             since=since,
             until=now,
             instance_ids=instance_ids,
             snapshot_ids=kept.snapshot_ids,
             keep_until=keep_until,
         )
+        self._status.preserved = [*self._status.preserved, preserved]
 
     async def _act(self, method: Callable[[Any, Argument], Result], argument: Argument, summary: str) -> Result:
         """Do one activity of the way back; nothing interrupts it."""

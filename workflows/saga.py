@@ -18,7 +18,17 @@ from activities.prerequisites import SourceFacts
 from migration.marks import Mark
 from migration.models import Model
 from migration.request import RollbackTo
+from migration.status import Phase
 from migration.steps import Step
+
+
+class Stop(Model):
+    """Why the way forward ended, how deep the way back goes, and what the migration will then be called."""
+
+    outcome: Phase
+    to: RollbackTo
+    reason: str
+    by: str | None = None
 
 
 class Rank(IntEnum):

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.state import FinishClaim, MigrationState
     from migration import policies
     from migration.correlation import correlation_id
+    from migration.memo import ADOPTED
     from migration.messages import MessageType
     from migration.request import AfterSwitch, FailureAction, MigrationRequest, RollbackTo
     from migration.status import (
@@ -29,12 +30,13 @@ with workflow.unsafe.imports_passed_through():
         StepState,
     )
     from migration.steps import STEPS, Step
-    from workflows.border import json_text, read_request, read_text
+    from workflows.border import json_text, read_carried, read_request, read_text
     from workflows.carried import Carried
     from workflows.context import Context
-    from workflows.desk import DecisionDesk, Stop, TakesDecisions
+    from workflows.desk import DecisionDesk, TakesDecisions
     from workflows.journal import Journal, failure_of, introduce
     from workflows.rollback import WayBack
+    from workflows.saga import Stop
 
 _GATE = STEPS.index(Step.APPROVE)
 _SAFE_TO_SKIP = frozenset({Step.VERIFY, Step.DECOMMISSION})
@@ -70,6 +72,7 @@ class Story(TakesDecisions):
     _publisher: asyncio.Task[None]
     _claimed = False
     _renewed: str | None = None
+    _first_run_id: str
 
     def __init__(self) -> None:
         """Nothing is known yet: signals may arrive before the request is read."""
@@ -91,6 +94,8 @@ class Story(TakesDecisions):
 
     async def _go_forward(self) -> Stop | None:
         """Run the steps in a task of their own, so that a decision can interrupt them; returns why they ended."""
+        if self._context.desk.stop is not None:  # a run that was turning back was taken over
+            return self._context.desk.stop
         self._forward_task = asyncio.create_task(self._forward())
         await workflow.wait([self._forward_task])
         task, self._forward_task = self._forward_task, None
@@ -194,31 +199,37 @@ class Story(TakesDecisions):
     # --- beginning and beginning again -----------------------------------------------------------------------
 
     def _begin(self, payload: RawValue) -> None:
-        carried = self._carried_over(payload)
+        info = workflow.info()
+        adopted = workflow.memo_value(ADOPTED, default=None, type_hint=str) if info.continued_run_id is None else None
+        carried = read_carried(payload) if info.continued_run_id or adopted else None
         if carried is None:
             self._request = read_request(payload, workflow.info().workflow_id)
             self._text = json_text(payload).decode()
             self._status = _first_status(self._request)
             self._journal = Journal(self._request, self._status, [], 0)
             introduce(self._request)
-            carried = Carried(request=self._text, status=self._status)
+            carried = Carried(request=self._text, status=self._status, first_run_id=info.first_execution_run_id)
         else:
             self._text, self._request, self._status = carried.request, read_text(carried.request), carried.status
             self._journal = Journal(self._request, self._status, carried.outbox, carried.sent)
         desk = DecisionDesk(self._request, self._journal, self._interrupt)
-        desk.committed_by = carried.committed_by  # a stop is never carried: it is heeded before a run ends
+        desk.committed_by, desk.stop = carried.committed_by, carried.stop
         self._context = Context(self._request, self._journal, desk)
         self._context.undo, self._context.sources = carried.undo, carried.sources
-        self._context.names = carried.names
-        self._claimed, self._renewed = carried.claimed, carried.renewed
+        self._context.names, self._context.landed_by = carried.names, carried.landed_by
+        self._claimed, self._renewed, self._first_run_id = carried.claimed, carried.renewed, carried.first_run_id
+        if adopted:
+            self._take_over(adopted, carried.then)
         self._desk = desk
         self._publisher = asyncio.create_task(self._journal.publish())
 
-    @staticmethod
-    def _carried_over(payload: RawValue) -> Carried | None:
-        if workflow.info().continued_run_id is None:
-            return None
-        return Carried.model_validate_json(json_text(payload))
+    def _take_over(self, run_id: str, then: str) -> None:
+        """Go on where a run that was terminated or timed out stood: at its marks, so that nothing happens twice."""
+        introduce(self._request)
+        self._journal.phase(self._status.phase, f"taken over from the run {run_id}")
+        if then == "rollback" and not self._status.past_point_of_no_return:
+            reason = f"its run {run_id} was ended from outside"
+            self._context.desk.stop = Stop(outcome=Phase.CANCELLED, to=RollbackTo.START, reason=reason)
 
     async def _renew(self, chapter: str) -> None:
         """Continue as new, once a chapter: a migration of weeks stays small and may meet a newer worker."""
@@ -228,20 +239,24 @@ class Story(TakesDecisions):
         await self._journal.drain(policies.PUBLISH_AT_END)
         await workflow.wait_condition(workflow.all_handlers_finished)  # a decision may have come meanwhile
         self._context.heed()
-        workflow.continue_as_new(
-            Carried(
-                request=self._text,
-                status=self._status,
-                undo=self._context.undo,
-                sources=self._context.sources,
-                names=self._context.names,
-                outbox=self._journal.outbox,
-                sent=self._journal.sent,
-                renewed=chapter,
-                claimed=self._claimed,
-                committed_by=self._context.desk.committed_by,
-            ),
-            memo=workflow.memo(),  # an upserted one is not carried over by itself
+        self._renewed = chapter
+        workflow.continue_as_new(self._carried(), memo=workflow.memo())  # an upserted memo does not carry itself over
+
+    def _carried(self) -> Carried:
+        return Carried(
+            request=self._text,
+            status=self._status,
+            undo=self._context.undo,
+            sources=self._context.sources,
+            names=self._context.names,
+            outbox=self._journal.outbox,
+            sent=self._journal.sent,
+            renewed=self._renewed,
+            claimed=self._claimed,
+            committed_by=self._context.desk.committed_by,
+            first_run_id=self._first_run_id,
+            landed_by=self._context.landed_by,
+            stop=self._context.desk.stop,
         )
 
     # --- turning back ----------------------------------------------------------------------------------------
@@ -263,6 +278,7 @@ class Story(TakesDecisions):
 
     async def _turn_back(self, stop: Stop) -> bool:
         """Undo; true when everything is undone, false when the migration stands at the gate again."""
+        self._context.desk.stop = stop  # so that a run that takes over goes on turning back
         reached_gate = self._journal.progress(Step.APPROVE).entry > 0
         depth = stop.to if reached_gate else RollbackTo.START
         way_back = WayBack(self._context)
@@ -311,7 +327,7 @@ class Story(TakesDecisions):
             served_by=self._status.served_by,
             message=message,
             failure=self._status.failure,
-            preserved=self._status.preserved,
+            preserved=tuple(self._status.preserved),
         )
 
     async def _finish_claim(self, phase: Phase, message: str) -> str:

@@ -90,13 +90,12 @@ async def test_a_target_that_took_writes_is_snapshotted_and_kept(stage: Stage) -
     status = await migration.status()
     instances = migration.world.asked("fence_targets")[0]
     assert instances.source_server_ids
-    kept = result.preserved
-    assert kept is not None
+    (kept,) = result.preserved
     assert kept.since < kept.until < kept.keep_until
     assert (kept.keep_until - kept.until).days == 3
     assert kept.instance_ids == migration.world.asked("preserve_targets")[0].instance_ids
     assert kept.snapshot_ids == tuple(f"snap-of-{instance}" for instance in kept.instance_ids)
-    assert status.preserved == kept
+    assert status.preserved == [kept]
     since = migration.world.since("watch_health")
     assert "terminate_targets" not in since
     assert since.index("fence_targets") < since.index("preserve_targets") < since.index("remove_records")
@@ -108,7 +107,7 @@ async def test_a_kept_target_survives_a_reject_at_the_gate_later_on(stage: Stage
     await at_the_gate_again(migration)
     await migration.decide("reject", APPROVER)
     result = await migration.ends()
-    assert result.preserved is not None
+    assert len(result.preserved) == 1
     assert "terminate_targets" not in migration.world.since("watch_health")
 
 
@@ -130,7 +129,7 @@ async def test_what_a_second_cutover_launched_is_terminated_when_it_took_no_writ
     await migration.decide("approve", APPROVER)
     await at_the_gate_again(migration, entry=3)
     assert migration.world.since("start_cutover", call=2).count("terminate_targets") == 1
-    assert (await migration.status()).preserved is not None
+    assert len((await migration.status()).preserved) == 1
 
 
 async def test_downtime_is_counted_from_the_quiesce_to_the_switch_and_again_on_the_way_back(stage: Stage) -> None:
