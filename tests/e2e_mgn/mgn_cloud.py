@@ -10,8 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from localcloud.aws.mgn import Faults, MgnSettings, configure
-from localcloud.aws.mgn import settings as in_force
+from localcloud.aws.mgn import MgnSettings
 from localcloud.report import Ending, Systems
 from localcloud.supervisor import Supervisor
 from localcloud.up import Program, wait_for_pollers
@@ -63,10 +62,6 @@ class MgnCloud(LocalCloud):
         """Stop worker and cloud."""
         self._running.close()
 
-    def fail(self, faults: Faults) -> None:
-        """Let MGN ask this plan from now on, beside that of the cloud."""
-        configure(in_force.settings(), world=in_force.world(), faults=faults)
-
     # --- watching ------------------------------------------------------------------------------------------------
 
     async def watch(self) -> None:
@@ -98,11 +93,16 @@ class MgnCloud(LocalCloud):
 
         await until(f"{what} is seen of {application}", look)
 
+    async def calls(self, application: str, service: str, operation: str) -> int:
+        """How many such calls the service accepted that touched a server of an application."""
+        servers = {vm["name"] for vm in self.systems.vms(application)}
+        return sum(bool(servers & set(entry["targets"])) for entry in await self.ledger(service, operation))
+
     # --- driving -------------------------------------------------------------------------------------------------
 
     async def begin(self, application: str, **overrides: Any) -> None:
-        """Start an application's migration; its health checks give up early."""
-        request = self.request(application, **overrides)
+        """Start an application's migration; its health checks give up early, and it ends soon after its switch."""
+        request = self.request(application, **{"soak": {"for": "PT0S"}, "grace": "PT0S", **overrides})
         for check in request["healthChecks"]:
             check["within"] = "PT10S"
         await (await self.migrations()).start(json.dumps(request))
@@ -110,6 +110,10 @@ class MgnCloud(LocalCloud):
     async def pass_the_gate(self, application: str, entry: int = 1) -> None:
         """Approve when the migration asks for it for that time."""
         await self.approve(await self.at_the_gate(f"mig-{application}", entry))
+
+    async def asks(self, application: str) -> MigrationStatus:
+        """Wait until a failure of the migration wants a decision."""
+        return await self.reaches(f"mig-{application}", Phase.AWAITING_DECISION)
 
     async def decide(self, application: str, name: str, **words: str) -> None:
         """Decide something as the approver."""

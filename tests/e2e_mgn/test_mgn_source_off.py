@@ -25,7 +25,6 @@ SEEN_OFF = {
     "disconnected": Sighting("CUTTING_OVER", "DISCONNECTED", launchable=False),
     "lagNull": Sighting("CUTTING_OVER", "STALLED", launchable=False),
 }
-UNHEALTHY = {"soak": {"for": "PT0S", "end": "commit"}, "grace": "PT0S"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ async def _play(cloud: MgnCloud, off: Sighting) -> Told:
 
 async def _forward(cloud: MgnCloud, off: Sighting) -> Judged:
     """The commit waits until MGN has long missed the source."""
-    await cloud.begin("billing", soak={"for": "PT0S", "end": "wait"}, grace="PT0S")
+    await cloud.begin("billing", soak={"for": "PT0S", "end": "wait"})
     await cloud.pass_the_gate("billing")
     await cloud.reaches("mig-billing", Phase.SOAKING)
     await cloud.sees("billing", lambda seen: seen == off, str(off))
@@ -83,14 +82,14 @@ async def _forward(cloud: MgnCloud, off: Sighting) -> Judged:
 
 async def _to_start(cloud: MgnCloud) -> Judged:
     await cloud.never_healthy("shop")
-    await cloud.begin("shop", **UNHEALTHY, rollback={"to": "start"})
+    await cloud.begin("shop", rollback={"to": "start"})
     await cloud.pass_the_gate("shop")
     return await cloud.judged("shop", Phase.ROLLED_BACK, "source")
 
 
 async def _to_ready(cloud: MgnCloud) -> BackAtTheGate:
     fault = await cloud.never_healthy("crm")
-    await cloud.begin("crm", **UNHEALTHY, rollback={"to": "ready"})
+    await cloud.begin("crm", rollback={"to": "ready"})
     await cloud.pass_the_gate("crm")
     gate = await cloud.at_the_gate("mig-crm", entry=2)
     seen, application = list(cloud.sightings["mig-crm"]), await cloud.application("crm")

@@ -1,0 +1,307 @@
+"""What MGN can do to a migration while it runs: it ends as it should, with one side serving and no write lost."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from localcloud.aws.mgn import Durations, MgnSettings
+from migration.status import MigrationStatus, Phase, Side, StepState
+from migration.steps import Step
+from tests.e2e_mgn.mgn_cloud import Judged, MgnCloud, once_each, step_of
+
+pytestmark = [pytest.mark.local, pytest.mark.timeout(400)]
+
+FACTOR = 240.0
+STALLS_AFTER = 8.0
+HEARTBEAT_TIMEOUT = 30.0
+FLAPS, HALF_A_FLAP = 5, 2.0
+OBSERVATIONS = 4
+
+PAUSE = {"action": "pause"}
+COUNTED = (
+    ("orders", "mgn", "RetryDataReplication"),
+    ("search", "mgn", "RetryDataReplication"),
+    ("wiki", "mgn", "StartTest"),
+    ("wiki", "vcenter", "CreateSnapshot_Task"),
+    ("jobs", "mgn", "StartTest"),
+    ("jobs", "mgn", "TerminateTargetInstances"),
+)
+"""Calls that are to be made once: application, service, operation."""
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A failure that waited for a person, and how it ended."""
+
+    asked: MigrationStatus
+    application: Any
+    end: Judged
+
+
+@dataclass(frozen=True)
+class Flapping:
+    """When the lag had flapped for the last time, and how it ended."""
+
+    calm: datetime
+    end: Judged
+
+
+@dataclass(frozen=True)
+class Told:
+    """Every migration of this module's cloud."""
+
+    test_retried: Paused
+    test_failed: Judged
+    cutover_retried: Paused
+    stale: Judged
+    stalled_once: Judged
+    stalled_for_good: Paused
+    flapping: Flapping
+    delayed: Judged
+    hanging: Judged
+    calls: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    mgn = MgnSettings(factor=FACTOR, durations=Durations(stall_after=STALLS_AFTER * FACTOR))
+    cloud = MgnCloud(tmp_path_factory.mktemp("faults"), mgn, applications=9)
+    try:
+        yield asyncio.run(_play(cloud))
+    finally:
+        cloud.stop()
+
+
+async def _play(cloud: MgnCloud) -> Told:
+    async with asyncio.TaskGroup() as going:
+        test_retried = going.create_task(_test_retried(cloud, "billing"))
+        test_failed = going.create_task(_test_failed(cloud, "shop"))
+        cutover_retried = going.create_task(_cutover_retried(cloud, "crm"))
+        stale = going.create_task(_stale(cloud, "stock"))
+        stalled_once = going.create_task(_stalled_once(cloud, "orders"))
+        stalled_for_good = going.create_task(_stalled_for_good(cloud, "search"))
+        flapping = going.create_task(_flapping(cloud, "mail"))
+        delayed = going.create_task(_delayed(cloud, "wiki"))
+        hanging = going.create_task(_hanging(cloud, "jobs"))
+    return Told(
+        test_retried=test_retried.result(),
+        test_failed=test_failed.result(),
+        cutover_retried=cutover_retried.result(),
+        stale=stale.result(),
+        stalled_once=stalled_once.result(),
+        stalled_for_good=stalled_for_good.result(),
+        flapping=flapping.result(),
+        delayed=delayed.result(),
+        hanging=hanging.result(),
+        calls={f"{one[0]} {one[2]}": await cloud.calls(*one) for one in COUNTED},
+    )
+
+
+# --- launches that fail ------------------------------------------------------------------------------------------
+
+
+async def _test_retried(cloud: MgnCloud, application: str) -> Paused:
+    await cloud.plan(
+        service="mgn", operation="launch", target=f"{application}-web-01/test", action="launchFailed", times=1
+    )
+    await cloud.begin(application, onFailure=PAUSE)
+    asked, serving = await cloud.asks(application), await cloud.application(application)
+    await cloud.decide(application, "retry")
+    await cloud.pass_the_gate(application)
+    return Paused(asked, serving, await cloud.judged(application, Phase.COMPLETED, "target", tests=2))
+
+
+async def _test_failed(cloud: MgnCloud, application: str) -> Judged:
+    await cloud.plan(service="mgn", operation="launch", target=f"{application}-web-01/test", action="launchFailed")
+    await cloud.begin(application)
+    return await cloud.judged(application, Phase.ROLLED_BACK, "source", cutovers=0)
+
+
+async def _cutover_retried(cloud: MgnCloud, application: str) -> Paused:
+    """A rollback to `ready`, and another approval there."""
+    target = f"{application}-web-01/cutover"
+    await cloud.plan(service="mgn", operation="conversion", target=target, action="launchFailed", times=1)
+    await cloud.begin(application, rollback={"to": "ready"})
+    await cloud.pass_the_gate(application)
+    gate = await cloud.at_the_gate(f"mig-{application}", entry=2)
+    serving = await cloud.application(application)
+    await cloud.approve(gate)
+    return Paused(gate, serving, await cloud.judged(application, Phase.COMPLETED, "target", cutovers=2))
+
+
+async def _stale(cloud: MgnCloud, application: str) -> Judged:
+    """No snapshot can be taken: for a test the previous one will do, for a cutover it lacks the last writes."""
+    await cloud.plan(service="mgn", operation="snapshot", target=f"{application}-web-01", action="launchFailed")
+    await cloud.begin(application, rollback={"to": "start"})
+    await cloud.pass_the_gate(application)
+    return await cloud.judged(application, Phase.ROLLED_BACK, "source")
+
+
+def test_a_test_launch_that_fails_waits_for_a_person_and_succeeds_when_it_is_tried_again(told: Told) -> None:
+    asked = told.test_retried.asked
+    assert step_of(asked, Step.TEST).state is StepState.FAILED
+    assert asked.awaiting is not None
+    assert {"retry", "rollback"} <= set(asked.awaiting.choices)
+    assert _served_by(told.test_retried.application) == {"source"}
+    _completed(told.test_retried.end, "billing", "cutover/1")
+
+
+def test_a_test_launch_that_fails_is_undone_by_itself(told: Told) -> None:
+    _rolled_back(told.test_failed, "MigrationExecutionError")
+    assert told.test_failed.cutovers == {}
+
+
+def test_a_cutover_launch_that_fails_leads_back_to_the_source_and_the_next_one_completes(told: Told) -> None:
+    assert told.cutover_retried.asked.served_by is Side.SOURCE
+    assert _served_by(told.cutover_retried.application) == {"source"}
+    assert told.cutover_retried.application["overlaps"] == []
+    _completed(told.cutover_retried.end, "crm", "cutover/1", "cutover/2")
+
+
+def test_a_cutover_from_an_older_snapshot_is_a_failure_and_a_test_from_one_is_not(told: Told) -> None:
+    _rolled_back(told.stale, "MigrationExecutionError")
+    assert told.stale.last.failure is not None
+    assert "stale data" in told.stale.last.failure.message
+    assert "SNAPSHOT_FAIL" in told.stale.last.failure.message
+    assert told.stale.cutovers == once_each("stock", "cutover/1")
+
+
+# --- replication -------------------------------------------------------------------------------------------------
+
+
+async def _stalled_once(cloud: MgnCloud, application: str) -> Judged:
+    """The agent is out of sight for somewhat longer than MGN takes to miss it."""
+    await cloud.begin(application)
+    await cloud.reaches(f"mig-{application}", Phase.REPLICATING)
+    await cloud.plan(
+        service="mgn",
+        operation="replication",
+        target=f"{application}-web-01",
+        action="replicationStalled",
+        seconds=STALLS_AFTER + 4,
+    )
+    await cloud.pass_the_gate(application)
+    return await cloud.judged(application, Phase.COMPLETED, "target")
+
+
+async def _stalled_for_good(cloud: MgnCloud, application: str) -> Paused:
+    await cloud.begin(application, onFailure=PAUSE)
+    await cloud.reaches(f"mig-{application}", Phase.REPLICATING)
+    trouble = await cloud.plan(
+        service="mgn", operation="trouble", target=f"{application}-web-01", action="replicationStalled"
+    )
+    asked, serving = await cloud.asks(application), await cloud.application(application)
+    await cloud.take_back(trouble)
+    await cloud.decide(application, "retry")
+    await cloud.pass_the_gate(application)
+    return Paused(asked, serving, await cloud.judged(application, Phase.COMPLETED, "target"))
+
+
+async def _flapping(cloud: MgnCloud, application: str) -> Flapping:
+    """Between two flaps there is time for fewer good looks in a row than the request asks for."""
+    await cloud.begin(application, replication={"maxLag": "PT1M", "stableObservations": OBSERVATIONS})
+    await cloud.reaches(f"mig-{application}", Phase.REPLICATING)
+    await cloud.plan(
+        service="mgn",
+        operation="replication",
+        target=f"{application}-web-01",
+        action="lagFlaps",
+        seconds=HALF_A_FLAP,
+        times=FLAPS,
+    )
+    calm = time.time() + (2 * FLAPS - 1) * HALF_A_FLAP
+    await cloud.pass_the_gate(application)
+    end = await cloud.judged(application, Phase.COMPLETED, "target")
+    return Flapping(datetime.fromtimestamp(calm, UTC), end)
+
+
+def test_a_replication_that_stalls_is_tried_again_once_without_a_person(told: Told) -> None:
+    assert told.calls["orders RetryDataReplication"] == 1
+    assert step_of(told.stalled_once.last, Step.REPLICATE).entry == 1
+    _completed(told.stalled_once, "orders", "cutover/1")
+
+
+def test_a_replication_that_stays_stalled_is_a_persons_decision_that_names_mgns_error(told: Told) -> None:
+    asked = told.stalled_for_good.asked
+    assert asked.awaiting is not None
+    assert "SNAPSHOTS_FAILURE" in asked.awaiting.message
+    assert _served_by(told.stalled_for_good.application) == {"source"}
+    assert told.calls["search RetryDataReplication"] == 1
+    assert step_of(told.stalled_for_good.end.last, Step.REPLICATE).entry == 2
+    _completed(told.stalled_for_good.end, "search", "cutover/1")
+
+
+def test_a_lag_that_flaps_does_not_pass_the_gate_before_it_has_been_calm(told: Told) -> None:
+    ended = step_of(told.flapping.end.last, Step.REPLICATE).ended
+    assert ended is not None
+    assert ended >= told.flapping.calm + timedelta(seconds=OBSERVATIONS - 1)
+    _completed(told.flapping.end, "mail", "cutover/1")
+
+
+# --- calls that take long ----------------------------------------------------------------------------------------
+
+
+async def _delayed(cloud: MgnCloud, application: str) -> Judged:
+    """The snapshot of the source takes longer than an attempt may be silent."""
+    server = f"{application}-web-01"
+    await cloud.plan(service="mgn", operation="StartTest", target=server, action="delay", seconds=10, times=1)
+    await cloud.plan(
+        service="vcenter",
+        operation="CreateSnapshot_Task",
+        target=server,
+        action="delay",
+        seconds=HEARTBEAT_TIMEOUT + 3,
+        times=1,
+    )
+    await cloud.begin(application)
+    await cloud.pass_the_gate(application)
+    return await cloud.judged(application, Phase.COMPLETED, "target")
+
+
+async def _hanging(cloud: MgnCloud, application: str) -> Judged:
+    """No answer ever comes: to a call that had its effect, and to one that had none."""
+    for operation, when in (("StartTest", "after"), ("StartCutover", "before")):
+        server = f"{application}-web-01"
+        await cloud.plan(service="mgn", operation=operation, target=server, action="hang", when=when, times=1)
+    await cloud.begin(application)
+    await cloud.pass_the_gate(application)
+    return await cloud.judged(application, Phase.COMPLETED, "target")
+
+
+def test_a_call_that_takes_longer_than_an_attempt_may_be_silent_is_not_made_twice(told: Told) -> None:
+    assert told.calls["wiki CreateSnapshot_Task"] == 1
+    assert told.calls["wiki StartTest"] == 1
+    assert told.delayed.last.downtime > timedelta(seconds=HEARTBEAT_TIMEOUT)
+    _completed(told.delayed, "wiki", "cutover/1")
+
+
+def test_a_call_that_hangs_is_given_up_and_its_effect_is_found_or_made_once(told: Told) -> None:
+    assert told.calls["jobs StartTest"] == 1
+    assert told.calls["jobs TerminateTargetInstances"] == 1
+    _completed(told.hanging, "jobs", "cutover/1")
+
+
+# --- judging -----------------------------------------------------------------------------------------------------
+
+
+def _completed(judged: Judged, application: str, *marks: str) -> None:
+    assert (judged.last.phase, judged.last.served_by) == (Phase.COMPLETED, Side.TARGET)
+    assert judged.wrong == []
+    assert judged.cutovers == once_each(application, *marks)
+
+
+def _rolled_back(judged: Judged, failure: str) -> None:
+    assert (judged.last.phase, judged.last.served_by) == (Phase.ROLLED_BACK, Side.SOURCE)
+    assert judged.wrong == []
+    assert [result.kind for result in judged.last.undone if not result.done] == []
+    assert judged.last.failure is not None
+    assert judged.last.failure.type == failure
+
+
+def _served_by(application: Any) -> set[str | None]:
+    return {server["servedBy"] for server in application["servers"]}
