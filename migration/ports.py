@@ -11,6 +11,7 @@ from typing import Protocol
 
 from migration.marks import SERVER_TAG
 from migration.models import Model
+from migration.signatures import SignedDecision
 
 # --- the source side -------------------------------------------------------------------------------------------
 
@@ -415,6 +416,13 @@ class SecretStore(Protocol):
 
     def resolve(self, reference: str) -> str:
         """The secret's text. Raises `NotFound`."""
+
+
+class DecisionSignatures(Protocol):
+    """Signatures of people's decisions, against the public keys that are known."""
+
+    def verify(self, token: str) -> SignedDecision:
+        """The decision that was signed, if it counts now. Raises `SignatureRefused`."""
 
 
 # --- our own state ---------------------------------------------------------------------------------------------
