@@ -24,9 +24,11 @@ from migration.schema import request_schema
 from migration.settings import Settings
 from migration.status import MigrationStatus, Phase
 from migration.telemetry import configure_logging
-from starter import ingress, view
+from starter import ingress, reconcile, view
 from starter.client import Migrations, Started, StartResult, connect
 from starter.lookup import stored_status
+from starter.reconcile import Reconciled
+from starter.reconcile import table as reconciled
 from starter.watch import follow
 
 FAILED, BAD_INPUT, NOT_NOW = 1, 2, 3
@@ -256,6 +258,34 @@ def reschedule(
 def commit(migration_id: Id, who: As, comment: Comment = None, output: OutputOption = Output.TEXT) -> None:
     """End the soak: go on to the point of no return."""
     _decide("commit", migration_id, output, by=who, comment=comment)
+
+
+# --- what was left behind --------------------------------------------------------------------------------------
+
+
+@app.command(name="reconcile")
+def run_reconcile(
+    fix: Annotated[bool, typer.Option("--fix", help="do the safe action for each")] = False,
+    migration: Annotated[list[str] | None, typer.Option(metavar="ID", help="only this one; may be repeated")] = None,
+    forward: Annotated[bool, typer.Option("--continue", help="take over to go on, not to roll back")] = False,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="ACCOUNT/REGION[=ROLE_ARN]", help="search this account too")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Find what terminated or timed-out migrations left. Exit code 0: nothing is, or all is mended; 1: something is."""
+
+    async def go() -> Reconciled:
+        also = [reconcile.place(text) for text in where or ()]
+        return await reconcile.reconcile(Settings(), fix=fix, forward=forward, only=migration or (), also=also)
+
+    found = _run(go, output)
+    if output is Output.JSON:
+        typer.echo(view.as_json(reconciled.as_dict(found)))
+    else:
+        Console().print(reconciled.table(found))
+    if not found.clean:
+        raise typer.Exit(FAILED)
 
 
 # --- processes -------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """The client side of migrations: start, decide, look. What the CLI, the ingress and the tests share."""
 
 import asyncio
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,7 +32,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from migration.correlation import correlation_id
 from migration.errors import Conflict, NotFound, Unavailable, ValidationError
-from migration.memo import REQUEST_HASH, memo, summary
+from migration.memo import ADOPTED, REQUEST_HASH, memo, summary
 from migration.parsing import parse_request
 from migration.request import MigrationRequest, request_hash
 from migration.status import MigrationStatus, Phase
@@ -189,6 +190,58 @@ class Migrations:
             except WorkflowQueryFailedError as error:
                 raise Conflict(await self._refusal(migration_id) or str(error)) from error
         return found
+
+    async def carried(self, migration_id: str, run_id: str) -> dict[str, Any]:
+        """What a run, also one that is no more, would carry to its next run.
+
+        Raises:
+            NotFound: Temporal has forgotten the run.
+            Conflict: The run has no state: its request was refused, or it had not begun.
+            Unavailable: No worker answers.
+        """
+        handle = self._client.get_workflow_handle(migration_id, run_id=run_id)
+        with _translated(migration_id):
+            try:
+                found: dict[str, Any] = await handle.query("carried", result_type=dict)
+            except WorkflowQueryFailedError as error:
+                raise Conflict(str(error)) from error
+        return found
+
+    async def adopt(
+        self, migration_id: str, run_id: str, carried: Mapping[str, Any], *, latest: str, task_queue: str
+    ) -> str:
+        """Start a run that takes over from a dead one; returns its id.
+
+        Args:
+            migration_id: Which migration.
+            run_id: The dead run.
+            carried: The dead run's state, and in `then` what is to be done with it.
+            latest: The migration's latest run as it was seen; only a refused one is later than the dead one.
+            task_queue: The dead run's: its worker knows its systems.
+
+        Raises:
+            Conflict: Somebody else has started a run meanwhile.
+            Unavailable: Temporal does not answer.
+        """
+        request = parse_request(str(carried["request"]))
+        with _translated(migration_id):
+            found = await self._handle(migration_id).describe()
+            if found.run_id != latest:
+                raise Conflict(f"{migration_id} has another run by now: {found.run_id}", action="Look again.")
+            try:
+                handle = await self._client.start_workflow(
+                    WORKFLOW,
+                    RawValue(_json_payload(json.dumps(carried))),
+                    id=migration_id,
+                    task_queue=task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    memo={**memo(request), ADOPTED: run_id},
+                    static_summary=summary(request),
+                )
+            except WorkflowAlreadyStartedError as error:
+                raise Conflict(f"{migration_id} has been taken over already", action="Look again.") from error
+        return str(handle.result_run_id)
 
     async def _refusal(self, migration_id: str) -> str | None:
         """Why a migration ended before it had a status."""
