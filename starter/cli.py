@@ -21,10 +21,11 @@ from migration.errors import Conflict, MigrationError, NotFound, ValidationError
 from migration.parsing import RequestErrors, parse_request
 from migration.request import request_hash
 from migration.schema import request_schema
-from migration.settings import Settings
+from migration.settings import Settings, environment_secret
+from migration.signatures import Algorithm
 from migration.status import MigrationStatus, Phase
 from migration.telemetry import configure_logging
-from starter import ingress, reconcile, view
+from starter import ingress, reconcile, signing, view
 from starter.client import Migrations, Started, StartResult, connect
 from starter.lookup import stored_status
 from starter.reconcile import Reconciled
@@ -57,6 +58,7 @@ File = Annotated[str, typer.Argument(metavar="FILE|-", help="a migration request
 Id = Annotated[str, typer.Argument(metavar="ID", help="the migrationId")]
 As = Annotated[str, typer.Option("--as", metavar="WHO", help="who decides")]
 Comment = Annotated[str | None, typer.Option(help="a word about it, kept with the decision")]
+Key = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="sign the decision with this private key")]
 Reason = Annotated[str, typer.Option(help="why; kept with the decision")]
 
 
@@ -169,10 +171,11 @@ def approve(
     who: As,
     comment: Comment = None,
     evidence: Annotated[str | None, typer.Option(help="the evidence hash that was looked at")] = None,
+    key: Key = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Approve the cutover."""
-    _decide("approve", migration_id, output, approver=who, comment=comment, evidenceHash=evidence)
+    _decide("approve", migration_id, output, key, approver=who, comment=comment, evidenceHash=evidence)
 
 
 @app.command()
@@ -181,10 +184,11 @@ def reject(
     who: As,
     comment: Comment = None,
     to: Annotated[str | None, typer.Option(help="start (everything undone) or ready (back to replicating)")] = None,
+    key: Key = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Reject the cutover."""
-    _decide("reject", migration_id, output, approver=who, comment=comment, to=to)
+    _decide("reject", migration_id, output, key, approver=who, comment=comment, to=to)
 
 
 @app.command()
@@ -260,6 +264,26 @@ def commit(migration_id: Id, who: As, comment: Comment = None, output: OutputOpt
     _decide("commit", migration_id, output, by=who, comment=comment)
 
 
+@app.command()
+def keygen(
+    who: As,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="where the private key goes; never overwritten")],
+    algorithm: Annotated[Algorithm, typer.Option(help="how it signs")] = Algorithm.EDDSA,
+    passphrase: Annotated[
+        bool,
+        typer.Option("--passphrase", help=f"encrypt it; asks for the passphrase unless {signing.PASSPHRASE} has it"),
+    ] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Make a key to sign approvals with, and print what the worker's settings need of it."""
+    secret = environment_secret(signing.PASSPHRASE) if passphrase else None
+    if passphrase and not secret:
+        secret = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    made = _run_sync(lambda: signing.make_key(who, out, algorithm, secret), output)
+    answer = {"file": str(made.file), "keyId": made.key_id, "publicKey": made.public_key, "settings": made.settings}
+    _print(answer, f"{made.public_key}\n# for the settings file that MIGRATOR_SETTINGS names\n{made.settings}", output)
+
+
 # --- what was left behind --------------------------------------------------------------------------------------
 
 
@@ -326,14 +350,23 @@ async def _migrations() -> Migrations:
     return Migrations(await connect(), Settings().task_queue)
 
 
-def _decide(name: str, migration_id: str, output: Output, **fields: Any) -> None:
+def _decide(name: str, migration_id: str, output: Output, key: Path | None = None, **fields: Any) -> None:
     payload = {field: value for field, value in fields.items() if value is not None}
 
     async def go() -> dict[str, Any]:
-        return await (await _migrations()).decide(migration_id, name, payload)
+        signer = signing.open_key(payload["approver"], key, _hidden) if key else None
+        migrations = await _migrations()
+        if signer:
+            payload["jws"] = await signing.signature(migrations, migration_id, signer, name, payload)
+        return await migrations.decide(migration_id, name, payload)
 
     answer = _run(go, output)
     _print(answer, f"{migration_id}: {answer['message']}", output)
+
+
+def _hidden(question: str) -> str:
+    """What somebody types unseen, never in the middle of an answer for programs."""
+    return str(typer.prompt(question, hide_input=True, err=True))
 
 
 def _read(file: str, output: Output) -> bytes:
