@@ -9,10 +9,9 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from localcloud.aws.mgn import MgnSettings, Quotas
-from localcloud.aws.mgn.switches import SOURCES, Switches, document, positions
+from localcloud.aws.mgn.switches import SOURCES, Switches, positions
 from tests.contracts.mgn_site import GIB, SYNCED, Site, moto_server, refused, running_site
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "mgn-switches.md"
 UNKNOWN_SERVER = "s-" + "0" * 17
 
 
@@ -263,10 +262,6 @@ def test_every_position_names_its_sources() -> None:
             tags = [tag for found in re.findall(r"\[([A-Z, ]+)\]", meaning) for tag in found.split(", ")]
             assert tags, (switch.name, meaning)
             assert set(tags) <= set(SOURCES)
-
-
-def test_the_page_of_the_switches_is_up_to_date() -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == document()
 
 
 def test_a_position_that_does_not_exist_is_refused() -> None:

@@ -139,7 +139,7 @@ class ConfigurationOperations(ServerOperations):
         server = self.server(server_id)
         state = server.replica(self.now()).state
         if state != "STALLED":
-            # The operation models no conflict.
-            raise ValidationException(f"RetryDataReplication needs a STALLED replication, not {state}", "other")
+            needed = f"RetryDataReplication needs a STALLED replication, not {state}"
+            refuse_state("RetryDataReplication", needed, {server_id: f"replication is {state}"})
         server.happened(Happening.RETRIED, self.now())
         return self.describe(server)

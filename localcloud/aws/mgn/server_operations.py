@@ -61,7 +61,8 @@ class ServerOperations(Registration):
     def delete_source_server(self, server_id: str) -> None:
         server = self.server(server_id)
         if not server.archived:
-            refuse("A source server must be archived before it is deleted", {server_id: "is not archived"})
+            needed = "A source server must be archived before it is deleted"
+            refuse_state("DeleteSourceServer", needed, {server_id: "is not archived"})
         self.ec2.delete_template(server.launch_template_id)
         del self.servers[server_id]
 

@@ -19,11 +19,10 @@ from .formats import new_id
 from .groups import Application, Wave
 from .inventory import Connector, VcenterClient
 from .jobs import Job
-from .lifecycle import outcomes
+from .lifecycle import outcomes, refusal
 from .servers import SourceServer
 from .target_account import TargetAccount
 from .templates import LaunchTemplate, ReplicationTemplate
-from .validation import models_error
 
 SERVER, JOB, APPLICATION, WAVE = "SourceServer", "Job", "Application", "Wave"
 REPLICATION_TEMPLATE, LAUNCH_TEMPLATE = "ReplicationConfigurationTemplate", "LaunchConfigurationTemplate"
@@ -105,9 +104,8 @@ def refuse(message: str, servers: dict[str, str]) -> None:
 
 
 def refuse_state(operation: str, message: str, servers: dict[str, str]) -> None:
-    """Refuse what the state of the servers does not allow, with the error that the switch names."""
-    code = ValidationException.code
-    if servers and configured.settings().wrong_state == "validation" and models_error(operation, code):
+    """Refuse what the state of the servers does not allow, with the error that the table of the lifecycle names."""
+    if servers and refusal(operation, configured.settings()) == ValidationException.code:
         raise ValidationException(message, "other", servers.items())
     refuse(message, servers)
 

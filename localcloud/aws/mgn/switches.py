@@ -150,7 +150,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "Where the sources on AWS Application Migration Service disagree, or say nothing, the local MGN has a switch:"
     yield "a field of `MgnSettings`. The position in bold is the default. This page is made from the code:"
-    yield "`python -m localcloud.aws.mgn.switches > docs/mgn-switches.md`."
+    yield "`python -m localcloud.aws.mgn.pages`. What each answer rests on: [mgn-fidelity.md](mgn-fidelity.md)."
     yield ""
     yield "| source | |"
     yield "|---|---|"
@@ -160,9 +160,3 @@ def _lines() -> Iterator[str]:
         for position, meaning in positions(switch).items():
             name = f"**`{position}`**" if position == switch.default else f"`{position}`"
             yield f"- {name}: {meaning}"
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(document())
