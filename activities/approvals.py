@@ -11,9 +11,9 @@ from migration.signatures import SignatureRefused, SignedDecision
 
 
 class VerifySignature(Model):
-    """A decision's signature, as it came with the decision."""
+    """The `jws` that came with a decision."""
 
-    jws: str
+    token: str
 
 
 @dataclass
@@ -29,4 +29,4 @@ class Approvals:
 
         What was signed is left to compare with the migration, and its `jti` to remember, until `expires_at`.
         """
-        return self.signatures.verify(request.jws)
+        return self.signatures.verify(request.token)
