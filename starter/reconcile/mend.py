@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio.client import Client
@@ -56,20 +57,11 @@ class Mending:
         dead = orphan.dead
         if dead is None or dead.carried is None:
             raise Conflict(f"{orphan.migration_id} has no run that could be taken over")
-        carried = {
-            **dead.carried,
-            "then": _THEN[orphan.action],
-            "landedBy": self._landed_by(dead, dead.carried.get("landedBy")).isoformat(),
-        }
+        carried = inheritance(dead, dead.carried, orphan.action, self._settings.act_bound)
         run_id = await self._migrations.adopt(
             orphan.migration_id, dead.run_id, carried, latest=dead.latest, task_queue=dead.task_queue
         )
         return Mended(orphan, done=f"the run {run_id} {_DOES[orphan.action]}", run_id=run_id)
-
-    def _landed_by(self, dead: DeadRun, known: Any) -> datetime:
-        """Until when an act of the dead run may still begin a call: its worker does not hear of the end at once."""
-        bound = dead.closed + self._settings.act_bound
-        return max(bound, datetime.fromisoformat(known)) if known else bound
 
     async def _release(self, orphan: Orphan) -> Mended:
         """Give back each generation's claims, if that generation still has them."""
@@ -83,3 +75,14 @@ class Mending:
         for generation, keys in held.items():
             await asyncio.to_thread(self._store.finish, orphan.migration_id, generation, orphan.ends_as, keys)
         return Mended(orphan, done="its claims were given back")
+
+
+def inheritance(dead: DeadRun, carried: Mapping[str, Any], action: Action, act_bound: timedelta) -> dict[str, Any]:
+    """What the next run is given: all that the dead one had, what to do with it, and when it may look.
+
+    A worker does not hear at once that its workflow is no more: until `landedBy` an act may still begin a call.
+    """
+    landed_by = dead.closed + act_bound
+    if known := carried.get("landedBy"):
+        landed_by = max(landed_by, datetime.fromisoformat(known))
+    return {**carried, "then": _THEN[action], "landedBy": landed_by.isoformat()}

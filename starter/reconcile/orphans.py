@@ -194,7 +194,10 @@ def _untouched(traces: Traces) -> Orphan | None:
 
 def _forgotten(traces: Traces) -> Orphan | None:
     """Nobody can take it over: what there is, is for a person."""
-    how = "Temporal has forgotten it" if traces.forgotten else "its run has ended in order, its row says otherwise"
+    how = "its run has ended in order, its row says otherwise"
+    if traces.forgotten:
+        known = traces.claim or traces.status
+        how = "Temporal has forgotten it" if known else "nothing is known of it here; another installation may know it"
     if traces.left:
         return _orphan(traces, Action.BY_HAND, how, traces.left)
     if not traces.held:

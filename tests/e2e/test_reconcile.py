@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio.client import WorkflowExecutionStatus
 
 from migration.ports import PowerState
 from migration.status import MigrationStatus, Phase, StepState
 from migration.steps import Step
-from tests.e2e.local_cloud import LocalCloud, Ran, mark_of, until
+from tests.e2e.local_cloud import TASK_QUEUE, LocalCloud, Ran, mark_of, until
 
 PATIENT = {"for": "PT1H", "end": "commit"}
 ENDINGS = {
@@ -19,8 +20,10 @@ ENDINGS = {
     "shop": Phase.CANCELLED,
     "crm": Phase.CANCELLED,
     "wiki": Phase.COMPLETED,
+    "search": Phase.CANCELLED,
 }
-"""The applications, and how each ends: terminated while replicating, cutting over, soaking, decommissioning."""
+"""The applications, and how each ends: terminated while replicating, cutting over, soaking, decommissioning; the last
+one is not terminated, but times out."""
 
 BYSTANDER = "mail"
 """Its migration runs all the time, and is nobody's orphan."""
@@ -55,7 +58,7 @@ async def told(own_cloud: LocalCloud) -> AsyncIterator[Told]:
     await _start(own_cloud, BYSTANDER)
     await own_cloud.at_the_gate(f"mig-{BYSTANDER}")
     undisturbed = await own_cloud.migrator("reconcile", "-o", "json")
-    plays = (_while_replicating, _while_cutting_over, _while_soaking, _while_decommissioning)
+    plays = (_while_replicating, _while_cutting_over, _while_soaking, _while_decommissioning, _times_out)
     terminated = await asyncio.gather(*(play(own_cloud) for play in plays))
     rival = await _rival(own_cloud)
     found = await own_cloud.migrator("reconcile", "-o", "json")
@@ -136,6 +139,25 @@ async def _while_decommissioning(cloud: LocalCloud) -> MigrationStatus:
     return decommissioning
 
 
+async def _times_out(cloud: LocalCloud) -> MigrationStatus:
+    """Somebody starts it with a timeout that the product never sets."""
+    request = cloud.request("search", replication={"stableObservations": 500})
+    where = ("--type", "MigrationWorkflow", "--task-queue", TASK_QUEUE, "--workflow-id", "mig-search")
+    begun = await cloud.temporal(
+        *("workflow", "start", *where, "--execution-timeout", "30s", "--input-file", cloud.written(request))
+    )
+    assert begun.code == 0, begun.err
+    client, migrations = await cloud.client(), await cloud.migrations()
+    await cloud.reaches("mig-search", Phase.PREPARING, Phase.REPLICATING)
+
+    async def timed_out() -> bool:
+        described = await client.get_workflow_handle("mig-search").describe()
+        return described.status is WorkflowExecutionStatus.TIMED_OUT
+
+    await until("mig-search has timed out", timed_out, within=60)
+    return await migrations.status("mig-search")
+
+
 async def _rival(cloud: LocalCloud) -> MigrationStatus:
     """Another migration that names the server of a terminated one."""
     await _start(cloud, "billing", migrationId="mig-rival")
@@ -177,11 +199,13 @@ async def test_every_terminated_migration_is_found_with_what_it_left_and_what_is
         "mig-shop": "adopt and roll back",
         "mig-crm": "adopt and roll back",
         "mig-wiki": "adopt and go on",
+        "mig-search": "adopt and roll back",
     }
+    assert _orphan(told.found, "search")["stands"].startswith("timed out ")
     assert _kinds(_orphan(told.found, "billing")) == {"MGN source server"}
     assert {"EC2 instance", "MGN source server", "source snapshot"} <= _kinds(_orphan(told.found, "crm"))
     sides = {name: _orphan(told.found, name)["servedBy"] for name in ENDINGS}
-    assert sides == {"billing": "source", "shop": "nobody", "crm": "target", "wiki": "target"}
+    assert sides == {"billing": "source", "shop": "nobody", "crm": "target", "wiki": "target", "search": "source"}
     assert all(f"mig-{name}" in _orphan(told.found, name)["claims"] for name in ENDINGS)
 
 
@@ -194,19 +218,15 @@ async def test_a_terminated_migration_still_holds_its_servers_against_every_othe
 
 
 async def test_every_orphan_is_taken_over_once_also_when_two_people_ask_for_it(told: Told) -> None:
-    runs = [_orphan(ran, name)["fix"] for ran in (told.fixed, told.again) for name in _named(ran)]
-    assert len([fix["runId"] for fix in runs if fix["runId"]]) == len(ENDINGS)
-    assert {0} == {
-        ran.code for ran in (told.fixed, told.again) if all(_orphan(ran, n)["fix"]["done"] for n in _named(ran))
-    }
+    fixes = [(one["migrationId"], one["fix"]) for ran in (told.fixed, told.again) for one in ran.json["orphans"]]
+    assert sorted(name for name, fix in fixes if fix["runId"]) == sorted(f"mig-{name}" for name in ENDINGS)
+    assert all(fix["error"] for _, fix in fixes if not fix["runId"])
+    for ran in (told.fixed, told.again):
+        assert ran.code == int(any(one["fix"]["error"] for one in ran.json["orphans"]))
 
 
-def _named(ran: Ran) -> list[str]:
-    return [one["migrationId"].removeprefix("mig-") for one in ran.json["orphans"]]
-
-
-@pytest.mark.parametrize("application", ["billing", "shop"])
-async def test_a_migration_terminated_before_the_switch_is_rolled_back_to_how_it_was(
+@pytest.mark.parametrize("application", ["billing", "shop", "search"])
+async def test_a_migration_that_lost_its_run_before_the_switch_is_rolled_back_to_how_it_was(
     own_cloud: LocalCloud, told: Told, application: str
 ) -> None:
     ended = told.ended[application]
@@ -292,3 +312,24 @@ async def test_a_migration_terminated_before_it_began_has_left_nothing(own_cloud
     await _terminate(own_cloud, "orders")
     found = await own_cloud.migrator("reconcile", "--migration", "mig-orders", "-o", "json")
     assert (found.code, found.json["orphans"]) == (0, [])
+
+
+async def test_a_claim_that_nobody_remembers_is_released_once_its_account_was_searched(
+    own_cloud: LocalCloud, told: Told
+) -> None:
+    local, dynamodb = own_cloud.local, own_cloud.systems.aws("dynamodb")
+    own = {"migrationId": {"S": "mig-forgotten"}, "generation": {"N": "3"}}
+    for item in (
+        {"pk": {"S": "claim#mig-forgotten"}, "workflowRun": {"S": "gone"}, "requestHash": {"S": "0"}, **own},
+        {"pk": {"S": "server#vcenter-1/docs-web-01"}, **own},
+    ):
+        await asyncio.to_thread(dynamodb.put_item, TableName="migrator-state", Item=item)
+    only = ("reconcile", "--migration", "mig-forgotten", "-o", "json")
+    unsure = await own_cloud.migrator(*only, "--fix")
+    assert (unsure.code, unsure.json["orphans"][0]["action"]) == (1, "by hand")
+    assert unsure.json["orphans"][0]["claims"] == ["mig-forgotten", "vcenter-1/docs-web-01"]
+    fixed = await own_cloud.migrator(*only, "--fix", "--where", f"{local['account_id']}/{local['region']}")
+    assert (fixed.code, fixed.json["orphans"][0]["fix"]["done"]) == (0, "its claims were given back")
+    claims = await asyncio.to_thread(_claims, own_cloud)
+    assert claims["claim#mig-forgotten"]["endedAs"] == {"S": "CANCELLED"}
+    assert "server#vcenter-1/docs-web-01" not in claims

@@ -17,7 +17,7 @@ from migration.ports import Where
 from migration.status import MigrationStatus, Phase, Preserved, ServerProgress, Side, StepProgress, StepState, UndoLine
 from migration.steps import Step
 from starter.reconcile import Reconciled, place
-from starter.reconcile.mend import Mended
+from starter.reconcile.mend import Mended, inheritance
 from starter.reconcile.orphans import Action, DeadRun, Traces, judge, migration_of_snapshot, where_of
 from starter.reconcile.table import as_dict, table
 
@@ -145,6 +145,22 @@ def test_what_temporal_has_forgotten_is_for_a_person_and_keeps_its_claims() -> N
     assert orphan.action is Action.BY_HAND
     assert orphan.left == (INSTANCE, RECORD)
     assert orphan.held == (ID,)
+
+
+def test_what_nobody_here_ever_knew_may_be_another_installations() -> None:
+    orphan = judge(Traces(ID, forgotten=True, left=(INSTANCE,), searched=False), NOW)
+    assert orphan is not None
+    assert orphan.action is Action.BY_HAND
+    assert "another installation" in orphan.words
+
+
+@pytest.mark.parametrize(("action", "then"), [(Action.ROLL_BACK, "rollback"), (Action.GO_ON, "continue")])
+def test_the_next_run_gets_all_that_the_dead_one_had_and_waits_out_its_last_act(action: Action, then: str) -> None:
+    carried = {"request": "{}", "claimed": True, "then": "other", "aFieldOfTomorrow": 1}
+    given = inheritance(dead(), carried, action, timedelta(minutes=2))
+    assert given == {**carried, "then": then, "landedBy": "2026-11-23T12:02:00+00:00"}
+    later = inheritance(dead(), {**carried, "landedBy": "2026-11-23T13:00:00Z"}, action, timedelta(minutes=2))
+    assert later["landedBy"] == "2026-11-23T13:00:00+00:00"
 
 
 def test_claims_that_an_ended_migration_still_holds_are_released_as_it_ended() -> None:
