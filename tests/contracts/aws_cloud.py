@@ -28,7 +28,7 @@ class Cloud:
         self.faults = FaultPlan()
         self.passed = 0.0
         began = time.time()
-        settings = MgnSettings(clock=lambda: began + self.passed, **mgn)
+        settings = MgnSettings(**{"clock": lambda: began + self.passed, **mgn})
         self.aws = AwsServer(self.world, self.ledger, self.faults, settings=settings)
         self.sessions = AwsSessions()
         self.where = Where(account_id=ACCOUNT, region=REGION)
