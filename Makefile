@@ -13,7 +13,7 @@ ARGS ?=
 STATE_DIR ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test sweep check bench clean
+.PHONY: help setup demo up test sweep matrix check bench clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -27,11 +27,14 @@ demo: setup ## Two migrations on the local cloud: one completes, one rolls back.
 up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
 	@.venv/bin/migrator up --state-dir $(STATE_DIR) $(ARGS)
 
-test: setup ## All tests but the sweeps.
-	@$(PYTHON) -m pytest --ignore=tests/sweep $(ARGS)
+test: setup ## All tests but the sweeps and the failure matrix.
+	@$(PYTHON) -m pytest --ignore=tests/sweep --ignore=tests/matrix $(ARGS)
 
 sweep: setup ## Every mutating call of a migration refused, lost, throttled, its worker killed.
 	@$(PYTHON) -m pytest tests/sweep $(ARGS)
+
+matrix: setup ## Every step failed, hung, cancelled, rolled back, its worker killed: where each ends.
+	@$(PYTHON) -m pytest tests/matrix $(ARGS)
 
 check: setup ## Lint, formatting, types, import contracts, generated files.
 	@$(PYTHON) -m ruff check

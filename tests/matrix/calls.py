@@ -124,11 +124,11 @@ def victim_of(cell: Cell, calls: StepCalls) -> Victim | None:
         if cell.step is not Step.APPROVE:
             raise NotApplicable("`reject` is an answer of the gate alone")
         return None
-    if cell.fault is Fault.AFTER and not calls.acts:
+    if cell.fault is Fault.FAILS_AFTER and not calls.acts:
         raise NotApplicable("the step changes nothing, so that nothing fails after its effect")
     victims = [Victim(point, acts=True) for point in calls.acts]
     victims = victims or [Victim(point, acts=False, anchor=calls.anchor) for point in calls.looks]
-    if cell.fault in (Fault.TIMEOUT, Fault.LATE_CANCEL):
+    if cell.fault in (Fault.HANGS, Fault.CANCEL_LATE):
         victims = [victim for victim in victims if not victim.is_health]
     if not victims:
         raise NotApplicable("the step only looks at the application's health, and that call is never held up")
@@ -146,10 +146,10 @@ def rule_for(cell: Cell, victim: Victim, names: Names) -> Rule:
 def _verb(cell: Cell, service: str) -> Mapping[str, Any]:
     forbidden = _REFUSED_FOR_GOOD.get(service, {"status": 403})
     verbs: Mapping[Fault, Mapping[str, Any]] = {
-        Fault.BEFORE: {"action": "refuse", **forbidden},
-        Fault.AFTER: {"action": "refuse", "when": "after", **forbidden},
-        Fault.TIMEOUT: {"action": "hang"},
-        Fault.LATE_CANCEL: {"action": "delay", "seconds": _WHILE_UNDER_WAY, "times": 1},
+        Fault.FAILS_BEFORE: {"action": "refuse", **forbidden},
+        Fault.FAILS_AFTER: {"action": "refuse", "when": "after", **forbidden},
+        Fault.HANGS: {"action": "hang"},
+        Fault.CANCEL_LATE: {"action": "delay", "seconds": _WHILE_UNDER_WAY, "times": 1},
         Fault.KILLED: {"action": "kill", "when": "after", "times": 1},
         Fault.STOPPED: {"action": "kill", "when": "after" if cell.place % 2 else "before", "times": 1},
     }

@@ -12,11 +12,11 @@ from migration.steps import STEPS, Step
 class Fault(StrEnum):
     """What goes wrong, or is asked for, while a step is at one of its calls."""
 
-    BEFORE = "fails-before"
-    AFTER = "fails-after"
-    TIMEOUT = "hangs"
+    FAILS_BEFORE = "fails-before"
+    FAILS_AFTER = "fails-after"
+    HANGS = "hangs"
     CANCEL = "cancel"
-    LATE_CANCEL = "cancel-late"
+    CANCEL_LATE = "cancel-late"
     REJECT = "reject"
     ROLLBACK = "rollback"
     KILLED = "killed"
@@ -24,18 +24,18 @@ class Fault(StrEnum):
 
 
 MEANING = {
-    Fault.BEFORE: "a call is refused for good, before its effect",
-    Fault.AFTER: "a call is refused for good, after its effect",
-    Fault.TIMEOUT: "a call hangs for good",
+    Fault.FAILS_BEFORE: "a call is refused for good, before its effect",
+    Fault.FAILS_AFTER: "a call is refused for good, after its effect",
+    Fault.HANGS: "a call hangs for good",
     Fault.CANCEL: "Temporal cancel while the step is between two attempts",
-    Fault.LATE_CANCEL: "Temporal cancel while a call is under way that then succeeds",
+    Fault.CANCEL_LATE: "Temporal cancel while a call is under way that then succeeds",
     Fault.REJECT: "the update `reject`",
     Fault.ROLLBACK: "the update `rollback` while the step is between two attempts",
     Fault.KILLED: "the worker is killed after a call's effect",
     Fault.STOPPED: "the worker stands still at a call, another takes over, and then it goes on",
 }
 
-FAILURES = (Fault.BEFORE, Fault.AFTER, Fault.TIMEOUT)
+FAILURES = (Fault.FAILS_BEFORE, Fault.FAILS_AFTER, Fault.HANGS)
 SURVIVED = frozenset({Fault.KILLED, Fault.STOPPED})
 OPTIONS = tuple(product(FailureAction, RollbackTo))
 """What a request may say: onFailure.action and rollback.to."""
@@ -103,7 +103,7 @@ def promise(cell: Cell) -> Promise:
         return _failure(cell)
     if cell.fault in SURVIVED or cell.past_the_pivot:
         return Promise(Phase.COMPLETED)
-    if cell.fault in (Fault.CANCEL, Fault.LATE_CANCEL):
+    if cell.fault in (Fault.CANCEL, Fault.CANCEL_LATE):
         return Promise(Phase.CANCELLED)
     return _undone(cell, Phase.REJECTED if cell.fault is Fault.REJECT else Phase.ROLLED_BACK)
 

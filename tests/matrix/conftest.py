@@ -16,13 +16,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--step", action="append", default=[], choices=list(map(str, STEPS)), help="only this step")
     group.addoption("--fault", action="append", default=[], choices=list(map(str, Fault)), help="only this fault")
     group.addoption("--option", action="append", default=[], help="only this pair, such as rollback-ready")
-    group.addoption("--lanes", type=int, default=PATIENT_LANES, help=f"how many at a time ({PATIENT_LANES})")
+    group.addoption("--patient-lanes", type=int, default=PATIENT_LANES, help=f"how many at a time ({PATIENT_LANES})")
     group.addoption("--impatient-lanes", type=int, default=IMPATIENT_LANES, help="how many for calls that hang")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the cells that the options do not name."""
-    wanted = {name: set(config.getoption(f"--{name}")) for name in ("step", "fault", "option")}
+    wanted = {name: set(config.getoption(f"--{name}", default=())) for name in ("step", "fault", "option")}
     left_out = [item for item in items if (cell := _cell(item)) and not _is_wanted(cell, wanted)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -50,7 +50,7 @@ def matrix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         writer.line(f"{state} {verdict.seconds:5.0f} s  {verdict.cell} {verdict.where} ({verdict.application})")
         writer.flush()
 
-    lanes = (request.config.getoption("--lanes"), request.config.getoption("--impatient-lanes"))
+    lanes = (request.config.getoption("--patient-lanes"), request.config.getoption("--impatient-lanes"))
     played = Matrix(lambda: tmp_path_factory.mktemp("matrix"), tell, lanes)
     request.config.stash[_MATRIX] = played
     writer.line()

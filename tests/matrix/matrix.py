@@ -41,7 +41,7 @@ async def reference(place: Ground) -> Mapping[Step, StepCalls]:
 
 async def play(place: Ground, cell: Cell, victim: Victim | None) -> Verdict:
     """Play one cell with a fresh application on the next free lane."""
-    async with place.lane(impatient=cell.fault is Fault.TIMEOUT) as lane:
+    async with place.lane(impatient=cell.fault is Fault.HANGS) as lane:
         return await Play(place, lane, cell, victim, place.next_names()).run()
 
 

@@ -35,7 +35,7 @@ _PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
 _LOOK = 0.25
 _APPROVER = "approver-1@example.com"
 _ANSWERED_WITHIN = 20.0
-_DECISIONS = frozenset({Fault.CANCEL, Fault.LATE_CANCEL, Fault.ROLLBACK})
+_DECISIONS = frozenset({Fault.CANCEL, Fault.CANCEL_LATE, Fault.ROLLBACK})
 _ENDED_AS = {
     Phase.COMPLETED: WorkflowExecutionStatus.COMPLETED,
     Phase.FAILED: WorkflowExecutionStatus.FAILED,
@@ -110,7 +110,7 @@ class Play:
             onFailure={"action": cell.action},
             rollback={"to": cell.depth, "keepTarget": "PT0S", "afterSwitch": after_switch},
         )
-        ill = self._victim is not None and self._victim.is_health and cell.fault is Fault.BEFORE
+        ill = self._victim is not None and self._victim.is_health and cell.fault is Fault.FAILS_BEFORE
         for check in request["healthChecks"]:
             check["within"] = "PT3S" if ill else "PT40S"
         return request
@@ -134,7 +134,7 @@ class Play:
     def _meet(self) -> None:
         self._meetings += 1
         self._met.set()
-        if self._cell.fault is Fault.TIMEOUT and self._cell.past_the_pivot and self._meetings > 1:
+        if self._cell.fault is Fault.HANGS and self._cell.past_the_pivot and self._meetings > 1:
             self._lift()  # it only goes forward, and waits for the call without end
 
     def _strike(self) -> None:
@@ -148,7 +148,7 @@ class Play:
         await self._met.wait()
         cell = self._cell
         self._tell(f"met {self.verdict.where}")
-        if cell.fault in (Fault.CANCEL, Fault.LATE_CANCEL):
+        if cell.fault in (Fault.CANCEL, Fault.CANCEL_LATE):
             await self._handle.cancel()
             self._tell("cancelled")
         elif cell.fault is Fault.ROLLBACK:
@@ -216,7 +216,7 @@ class Play:
             case Phase.ROLLBACK_INCOMPLETE:
                 self._lift()
                 await self._decide("retry", {"by": _APPROVER})
-            case Phase.ROLLING_BACK if self._cell.fault is Fault.TIMEOUT:
+            case Phase.ROLLING_BACK if self._cell.fault is Fault.HANGS:
                 self._lift()
 
     async def _at_the_gate(self) -> None:
@@ -293,7 +293,7 @@ class Play:
         await self._judge("always", lambda scene, told: promises.always(scene, told, entries), status)
 
     def _temporal_status(self, phase: Phase) -> WorkflowExecutionStatus:
-        if phase is Phase.CANCELLED and self._cell.fault in (Fault.CANCEL, Fault.LATE_CANCEL):
+        if phase is Phase.CANCELLED and self._cell.fault in (Fault.CANCEL, Fault.CANCEL_LATE):
             return WorkflowExecutionStatus.CANCELED
         return _ENDED_AS.get(phase, WorkflowExecutionStatus.COMPLETED)
 
