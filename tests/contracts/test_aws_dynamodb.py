@@ -57,44 +57,6 @@ def test_making_the_table_again_changes_nothing(cloud: Cloud) -> None:
     assert {index["IndexName"] for index in indexes} == {"by-wave", "by-status", "by-application"}
 
 
-def test_a_first_claim_is_generation_one_and_its_own_run_gets_it_back(store: DynamoMigrations, name: str) -> None:
-    first = store.claim(asked(name), keys_of(name), again=False)
-    assert first.generation == 1
-    assert store.claim(asked(name), keys_of(name), again=False) == first
-
-
-def test_a_live_claim_is_refused_to_any_other_run_even_with_again(store: DynamoMigrations, name: str) -> None:
-    store.claim(asked(name), keys_of(name), again=False)
-    with pytest.raises(Conflict, match="held by the run run-1"):
-        store.claim(asked(name, run="run-2"), keys_of(name), again=True)
-
-
-@pytest.mark.parametrize("status", ["ROLLED_BACK", "REJECTED", "CANCELLED"])
-def test_what_was_undone_starts_again_as_the_next_generation_only_when_asked(
-    store: DynamoMigrations, name: str, status: str
-) -> None:
-    store.claim(asked(name), keys_of(name), again=False)
-    store.finish(name, 1, status, keys_of(name))
-    with pytest.raises(Conflict, match="not started again by itself"):
-        store.claim(asked(name, run="run-2"), keys_of(name), again=False)
-    with pytest.raises(Conflict, match="another request"):
-        store.claim(asked(name, run="run-2", request="hash-2"), keys_of(name), again=True)
-    assert store.claim(asked(name, run="run-2"), keys_of(name), again=True).generation == 2
-
-
-def test_a_completed_migration_never_starts_again(store: DynamoMigrations, name: str) -> None:
-    store.claim(asked(name), keys_of(name), again=False)
-    store.finish(name, 1, "COMPLETED", keys_of(name))
-    with pytest.raises(Conflict, match="cannot be started again"):
-        store.claim(asked(name, run="run-2"), keys_of(name), again=True)
-
-
-def test_a_refused_migration_starts_again_with_any_request(store: DynamoMigrations, name: str) -> None:
-    store.claim(asked(name), keys_of(name), again=False)
-    store.finish(name, 1, "FAILED", keys_of(name))
-    assert store.claim(asked(name, run="run-2", request="hash-2"), keys_of(name), again=False).generation == 2
-
-
 def test_a_server_belongs_to_one_live_migration_and_the_refusal_names_its_holder(
     store: DynamoMigrations, cloud: Cloud, name: str
 ) -> None:
@@ -194,22 +156,6 @@ ROW = {
     "updatedAt": "2026-11-23T10:00:00+00:00",
     "document": "{}",
 }
-
-
-def test_a_row_is_read_as_it_was_saved(store: DynamoMigrations, name: str) -> None:
-    assert store.get(name) is None
-    assert store.save(name, 1, ROW, expires_at=None)
-    assert store.get(name) == ROW
-
-
-def test_a_late_write_never_moves_a_row_back_and_a_repeated_one_counts_as_written(
-    store: DynamoMigrations, name: str
-) -> None:
-    newer = ROW | {"status": "CUTTING_OVER"}
-    assert store.save(name, 5, newer, expires_at=None)
-    assert not store.save(name, 4, ROW, expires_at=None)
-    assert store.save(name, 5, newer, expires_at=None)
-    assert store.get(name) == newer
 
 
 def test_a_saved_row_whose_reply_was_lost_is_written_once(store: DynamoMigrations, cloud: Cloud, name: str) -> None:

@@ -8,6 +8,7 @@ from migration.ports import Claim
 from tests.fakes.calls import Faulty
 
 _AGAIN_AFTER = {"ROLLED_BACK", "REJECTED", "CANCELLED"}
+_NOTHING_TOUCHED = "FAILED"
 
 
 class FakeStore(Faulty):
@@ -17,41 +18,65 @@ class FakeStore(Faulty):
         """Start empty."""
         super().__init__()
         self.claims: dict[str, Claim] = {}
-        self.servers: dict[str, str] = {}
+        self.servers: dict[str, tuple[str, int]] = {}
         self.rows: dict[str, tuple[int, dict[str, str]]] = {}
 
     def claim(self, claim: Claim, server_keys: Sequence[str], *, again: bool) -> Claim:
-        held = self.claims.get(claim.migration_id)
-        if held is not None and held.workflow_run == claim.workflow_run:
+        granted = self._granted(claim, again=again)
+        ours = (granted.migration_id, granted.generation)
+        holders = {key: self.servers[key] for key in sorted(server_keys) if key in self.servers}
+        taken = [f"{key} by {name} (generation {number})" for key, (name, number) in holders.items() if name != ours[0]]
+        if taken:
+            raise Conflict(f"source servers are held: {', '.join(taken)}")
+        if self.claims.get(granted.migration_id) == granted and holders == dict.fromkeys(server_keys, ours):
+            return granted
+        with self.effect("claim", granted.migration_id):
+            self.claims[granted.migration_id] = granted
+            self.servers |= dict.fromkeys(server_keys, ours)
+        return granted
+
+    def _granted(self, claim: Claim, *, again: bool) -> Claim:
+        held, name = self.claims.get(claim.migration_id), claim.migration_id
+        if held is None:
+            return claim.model_copy(update={"generation": 1, "status": None})
+        if held.status is None and held.workflow_run == claim.workflow_run:
             return held
-        if held is not None:
-            if not again or held.status not in _AGAIN_AFTER or held.request_hash != claim.request_hash:
-                raise Conflict(f"{claim.migration_id} is claimed by run {held.workflow_run}")
-            claim = claim.model_copy(update={"generation": held.generation + 1})
-        for key in server_keys:
-            if key in self.servers:
-                raise Conflict(f"{key} is claimed by {self.servers[key]}")
-        with self.effect("claim", claim.migration_id):
-            self.claims[claim.migration_id] = claim
-            self.servers |= dict.fromkeys(server_keys, claim.migration_id)
-        return claim
+        if held.status is None:
+            raise Conflict(f"{name} is held by the run {held.workflow_run} (generation {held.generation})")
+        if held.workflow_run == claim.workflow_run:
+            raise Conflict(f"{name} has ended as {held.status} in this very run")
+        if held.status != _NOTHING_TOUCHED:
+            self._refuse_again(claim, held, again=again)
+        return claim.model_copy(update={"generation": held.generation + 1, "status": None})
+
+    @staticmethod
+    def _refuse_again(claim: Claim, held: Claim, *, again: bool) -> None:
+        ended = f"{claim.migration_id} has ended as {held.status}"
+        if held.request_hash != claim.request_hash:
+            raise Conflict(f"{ended}, of another request")
+        if held.status not in _AGAIN_AFTER:
+            raise Conflict(f"{ended}, and cannot be started again")
+        if not again:
+            raise Conflict(f"{ended}; the same request is not started again by itself")
 
     def finish(self, migration_id: str, generation: int, status: str, server_keys: Sequence[str]) -> None:
         held = self.claims.get(migration_id)
-        if held is None or held.generation != generation or held.status == status:
+        ended = held is not None and held.generation == generation and held.status != status
+        ours = [key for key in server_keys if self.servers.get(key) == (migration_id, generation)]
+        if not ended and not ours:
             return
         with self.effect("finish", migration_id, status):
-            self.claims[migration_id] = held.model_copy(update={"status": status})
-            for key in server_keys:
-                if self.servers.get(key) == migration_id:
-                    del self.servers[key]
+            if held is not None and ended:
+                self.claims[migration_id] = held.model_copy(update={"status": status})
+            for key in ours:
+                del self.servers[key]
 
     def save(self, migration_id: str, version: int, row: Mapping[str, str], *, expires_at: datetime | None) -> bool:
-        if migration_id in self.rows and self.rows[migration_id][0] >= version:
-            return False
-        with self.effect("save", migration_id, version):
-            self.rows[migration_id] = (version, dict(row))
-        return True
+        there = self.rows[migration_id][0] if migration_id in self.rows else 0
+        if there < version:
+            with self.effect("save", migration_id, version):
+                self.rows[migration_id] = (version, dict(row))
+        return there <= version
 
     def get(self, migration_id: str) -> Mapping[str, str] | None:
         return self.rows[migration_id][1] if migration_id in self.rows else None

@@ -35,7 +35,7 @@ def test_somebody_elses_claim_is_a_refusal_that_says_whose_it_is(state: Migratio
     other = CLAIM.model_copy(update={"migration_id": "mig-b", "first_run_id": "run-2"})
     error = Attempts().error(state.claim_migration, other)
     assert (error.type, error.non_retryable) == ("PrerequisiteError", True)
-    assert "vc/web is claimed by mig-a" in error.message
+    assert "vc/web by mig-a (generation 1)" in error.message
 
 
 def test_a_deliberate_start_after_a_rollback_is_the_next_generation(state: MigrationState) -> None:
