@@ -133,7 +133,7 @@ def approval_keys(configured: Mapping[str, Sequence[str]]) -> tuple[PublicKey, .
             except ValidationError as error:
                 raise ValidationError(f"the setting approval_keys, entry {number} of {subject!r}: {error}") from None
             other = keys.setdefault(key.key_id, key).subject
-            if other.casefold() != subject.casefold():
+            if other.casefold() != key.subject.casefold():
                 raise ValidationError(f"the setting approval_keys gives {other!r} and {subject!r} the same key")
     return tuple(keys.values())
 

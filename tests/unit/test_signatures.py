@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.signatures import TYPE, JwsSignatures, sign, verify
@@ -225,11 +225,18 @@ def test_another_kind_of_token_of_the_same_key_is_no_decision(typ: str | None) -
     assert "not a signed decision" in refusal(made_by_hand(json.dumps(CLAIMS).encode(), typ=typ))
 
 
+def test_a_token_is_never_longer_than_a_decision_needs() -> None:
+    payload = json.dumps(CLAIMS).encode()
+    assert verify(made_by_hand(payload, note="x" * 1000), KEYS, NOW) == DECISION
+    assert "malformed" in refusal(made_by_hand(payload, note="x" * 9000))
+
+
 def test_a_header_that_demands_what_is_not_understood_is_refused() -> None:
     assert "malformed" in refusal(made_by_hand(json.dumps(CLAIMS).encode(), crit=["exp"], exp=1))
 
 
 @both
+@settings(deadline=None)
 @given(data=st.data())
 def test_no_byte_of_a_token_can_be_changed(algorithm: Algorithm, data: st.DataObject) -> None:
     token = TOKENS[algorithm].encode()
