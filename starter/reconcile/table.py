@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from adapters.inventory import Kind, Marked
+from adapters.inventory import Marked
 from starter.reconcile import Reconciled
 from starter.reconcile.mend import Mended
 from starter.reconcile.orphans import Orphan
@@ -58,13 +58,13 @@ def _outcome(one: Mended) -> str:
 
 
 def _left(orphan: Orphan) -> Iterable[str]:
-    for kind in Kind:
-        of_kind = [one for one in orphan.left if one.kind is kind]
-        for place in sorted({one.place for one in of_kind}):
-            yield f"{kind} in {place}: {', '.join(map(_named, (one for one in of_kind if one.place == place)))}"
+    for place in sorted({one.place for one in orphan.left}):
+        yield f"in {place}:"
+        yield from (f"  {_named(one)}" for one in orphan.left if one.place == place)
     if orphan.held:
-        yield f"claims: {', '.join(orphan.held)}"
+        yield "claims:"
+        yield from (f"  {key}" for key in orphan.held)
 
 
 def _named(one: Marked) -> str:
-    return f"{one.id} ({one.state})"
+    return f"{one.kind} {one.id}, {one.state}"
