@@ -17,7 +17,7 @@ from activities.prerequisites import SourceFacts
 from activities.replicating import is_registered
 from activities.running import acting, side_by_side
 from migration.errors import CutoverError, MigrationExecutionError, RollbackError, SourcePreparationError
-from migration.marks import Mark
+from migration.marks import Mark, user_provided_id
 from migration.models import Model
 from migration.ports import Commands, Hypervisors, PowerState, Replication, Where
 
@@ -147,3 +147,20 @@ class Sources:
             machines = Machines(hypervisor, attempt, there, self.poll)
             machines.switch_off(RETIRE_WITHIN)
             machines.unplug()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    @translated(MigrationExecutionError)
+    def delete_sources(self, request: SourceMachines) -> None:
+        """Delete the machines with their disks, those of our connection and uuid alone; those that are gone are done.
+
+        A machine that runs is not switched off: somebody has put it to use again, and is asked.
+        """
+        hypervisor = self.hypervisors(request.connection)
+        with acting(self.act_bound) as attempt:
+            for source in request.sources:
+                attempt.before_call()
+                hypervisor.delete(source.vm, _machine_uuid(request.connection, source))
+
+
+def _machine_uuid(connection: str, source: SourceFacts) -> str:
+    return source.user_provided_id.removeprefix(user_provided_id(connection, ""))

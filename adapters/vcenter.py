@@ -124,6 +124,28 @@ class VCenter:
             lambda found: found.snapshots(name)[0].RemoveSnapshot_Task(removeChildren=False),
         )
 
+    def delete(self, vm: str, uuid: str) -> None:
+        """Delete a machine that is off, and its disks. Nothing happens when it is gone already.
+
+        Args:
+            vm: Its name, as inventories show it.
+            uuid: Its instance uuid, which tells it from one that somebody has made in its place.
+
+        Raises:
+            Conflict: The machine of that name is another one, or ours has another name now, or is not off.
+        """
+        with translated(vm):
+            if (found := self._to_delete(vm, uuid)) is None:
+                return
+            try:
+                self._finish(vm, self._session.run(lambda _: found.reference.Destroy_Task()))
+            except FAILURES:
+                # As in `_bring`: the reply, or the task, may be gone with the machine.
+                if uuid in self._uuids().values():
+                    raise
+            if uuid in self._uuids().values():
+                raise Unavailable(f"{vm}: vCenter reported success, and still shows the machine")
+
     def snapshots(self, prefix: str) -> tuple[tuple[str, str], ...]:
         """Every snapshot in the inventory whose name begins so: machine and snapshot name, sorted."""
         with translated("the inventory"):
@@ -155,6 +177,28 @@ class VCenter:
         if not is_so(after):
             raise Unavailable(f"{vm}: vCenter reported success, and does not show the effect yet")
         return after
+
+    def _to_delete(self, vm: str, uuid: str) -> "_Found | None":
+        try:
+            found = self._settled(vm)
+        except NotFound:
+            if uuid not in self._uuids().values():
+                return None
+            raise Conflict(
+                f"{vm} is not in vCenter under this name, and its machine (uuid {uuid}) is under another",
+                action="Name it as it was if it may be deleted; else keep the source",
+            ) from None
+        if found.machine.uuid != uuid:
+            raise Conflict(
+                f"{vm} is another machine now: its uuid is {found.machine.uuid}, not {uuid}",
+                action="Look at what was made under this name; nothing was deleted",
+            )
+        if found.machine.power is not PowerState.OFF:
+            raise Conflict(
+                f"{vm} is {found.machine.power}, and is deleted only when powered off",
+                action="Find out who switched it on; switch it off if it may be deleted, else keep the source",
+            )
+        return found
 
     def _finish(self, vm: str, task: Any | None) -> None:
         if task is None:
@@ -199,6 +243,12 @@ class VCenter:
         if facts is None:
             raise NotFound(f"{vm} has just been removed from vCenter")
         return _Found(vm, reference, facts, busy=any(task.get("info.state") in _UNDER_WAY for task in seen.values()))
+
+    def _uuids(self) -> dict[Any, str]:
+        seen = self._session.read(
+            [self._session.everything()], {vim.VirtualMachine: ("config.instanceUuid",)}, whole=vim.VirtualMachine
+        )
+        return {reference: facts.get("config.instanceUuid", "") for reference, facts in seen.items()}
 
     def _reference(self, vm: str) -> Any:
         """Look the name up in the whole inventory, every time: a name may move to another machine."""

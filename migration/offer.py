@@ -11,7 +11,6 @@ from migration.request import (
     MigrationRequest,
     QuiesceMethod,
     Server,
-    SourceAfter,
     SourceType,
     ToAlias,
 )
@@ -41,16 +40,12 @@ def _whole_parts(request: MigrationRequest) -> Iterator[Refusal]:
         yield "$.hooks", "hooks"
     if request.quiesce.method is QuiesceMethod.HOOK_ONLY:
         yield "$.quiesce.method", "quiescing by hooks alone"
-    if request.approval is not None and request.approval.signed:
-        yield "$.approval.signed", "signed approvals"
     if request.change is not None:
         yield "$.change", "change tickets"
     if request.cmdb.system is CmdbSystem.NETBOX:
         yield "$.cmdb.system", "NetBox as the CMDB"
     if request.cmf is not None:
         yield "$.cmf", "Cloud Migration Factory"
-    if request.source_after is SourceAfter.DELETE:
-        yield "$.sourceAfter", "deleting the source"
 
 
 def _of_server(path: str, server: Server) -> Iterator[Refusal]:

@@ -78,6 +78,12 @@ class SourceHypervisor(Protocol):
     def remove_snapshot(self, vm: str, name: str) -> None:
         """Remove the snapshot of that name, if there is one, without its children."""
 
+    def delete(self, vm: str, uuid: str) -> None:
+        """Delete a machine that is off, and its disks. Nothing happens when it is gone already.
+
+        Raises `Conflict` when the machine of that name has another uuid, or bears another name, or is not off.
+        """
+
 
 class ManagedInstance(Model):
     """A machine that Systems Manager can command."""

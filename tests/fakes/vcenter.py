@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from migration.errors import NotFound
+from migration.errors import Conflict, NotFound
 from migration.ports import NetworkCard, PowerState, SourceMachine
 from tests.fakes.calls import Faulty
 
@@ -75,3 +75,13 @@ class FakeHypervisor(Faulty):
         if name in machine.snapshots:
             with self.effect("remove_snapshot", vm, name):
                 self.edit(vm, snapshots=tuple(one for one in machine.snapshots if one != name))
+
+    def delete(self, vm: str, uuid: str) -> None:
+        self.look("find")
+        machine = self.machines.get(vm)
+        if machine is None and all(other.uuid != uuid for other in self.machines.values()):
+            return
+        if machine is None or machine.uuid != uuid or machine.power is not PowerState.OFF:
+            raise Conflict(f"{vm} is another machine, or has another name, or is on", action="Look at it")
+        with self.effect("delete", vm):
+            del self.machines[vm]

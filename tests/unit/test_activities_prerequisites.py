@@ -161,8 +161,8 @@ def test_all_findings_come_at_once(world: World) -> None:
 
 
 def test_what_is_not_offered_yet_is_critical_and_named_by_its_path(world: World) -> None:
-    (finding,) = world.check(sourceAfter="delete").findings
-    assert (finding.code, finding.severity, finding.path) == ("NOT_OFFERED", Severity.CRITICAL, "$.sourceAfter")
+    (finding,) = world.check(cmf={"waveId": "7"}).findings
+    assert (finding.code, finding.severity, finding.path) == ("NOT_OFFERED", Severity.CRITICAL, "$.cmf")
 
 
 def test_a_cutover_window_that_is_over_is_critical_unless_nothing_is_cut_over(world: World) -> None:

@@ -132,6 +132,44 @@ def test_a_retired_machine_is_off_and_off_the_network_or_gone(hypervisor: FakeHy
     Attempts().attempt(sources.retire_sources, machines())
 
 
+# --- deleted ---------------------------------------------------------------------------------------------------
+
+
+def test_a_source_is_deleted_once_though_the_reply_was_lost(hypervisor: FakeHypervisor, sources: Sources) -> None:
+    hypervisor.add("web", uuid="1", power=PowerState.OFF)
+    hypervisor.lose_reply("delete")
+    environment = Attempts()
+    environment.error(sources.delete_sources, machines())
+    environment.attempt(sources.delete_sources, machines())
+    assert hypervisor.effects == [("delete", "web")]
+
+
+def test_a_source_that_is_gone_does_not_hold_the_deletion_of_the_others(
+    hypervisor: FakeHypervisor, sources: Sources
+) -> None:
+    hypervisor.add("db", uuid="2", power=PowerState.OFF)
+    db = FACTS.model_copy(update={"vm": "db", "user_provided_id": "vc:2"})
+    Attempts().attempt(sources.delete_sources, SourceMachines(connection="vc", sources=(FACTS, db)))
+    assert hypervisor.effects == [("delete", "db")]
+
+
+@pytest.mark.parametrize("fields", [{"uuid": "2", "power": PowerState.OFF}, {"uuid": "1", "power": PowerState.ON}])
+def test_a_machine_made_or_put_to_use_since_is_left_to_a_person(
+    hypervisor: FakeHypervisor, sources: Sources, fields: dict[str, object]
+) -> None:
+    hypervisor.add("web", **fields)
+    error = Attempts().error(sources.delete_sources, machines())
+    assert (error.type, error.non_retryable) == ("MigrationExecutionError", True)
+    assert error.details[0]["action"]
+    assert not hypervisor.effects
+
+
+def test_nothing_is_deleted_by_an_attempt_that_is_too_old(hypervisor: FakeHypervisor, sources: Sources) -> None:
+    hypervisor.add("web", uuid="1", power=PowerState.OFF)
+    assert Attempts(age=timedelta(minutes=3)).error(sources.delete_sources, machines()).type == "Unavailable"
+    assert not hypervisor.effects
+
+
 # --- back ------------------------------------------------------------------------------------------------------
 
 

@@ -244,11 +244,9 @@ def test_the_small_request_is_offered_whole() -> None:
 def test_every_field_that_is_not_offered_is_named() -> None:
     assert [path for path, _ in unoffered(request_with(base="not-offered-yet"))] == [
         "$.quiesce.method",
-        "$.approval.signed",
         "$.change",
         "$.cmdb.system",
         "$.cmf",
-        "$.sourceAfter",
         "$.source.servers[0].agentInstall",
         "$.source.servers[0].credential",
     ]
@@ -271,7 +269,16 @@ def test_a_source_other_than_vmware_is_not_offered(kind: str) -> None:
     assert unoffered(request_with(base=f"source-{kind}")) == [("$.source.type", f"sources of type {kind}")]
 
 
-@pytest.mark.parametrize("change", [{"onFailure": {"action": "pause"}}, {"rollback": {"to": "start"}}, {"dns": []}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"onFailure": {"action": "pause"}},
+        {"rollback": {"to": "start"}},
+        {"dns": []},
+        {"sourceAfter": "delete"},
+        {"approval": {"approvers": ["approver-1@example.com"], "signed": True}},
+    ],
+)
 def test_what_is_offered_is_not_named(change: dict[str, Any]) -> None:
     assert unoffered(request_with(**change)) == []
 
