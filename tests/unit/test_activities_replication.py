@@ -89,7 +89,8 @@ def test_no_lag_at_all_means_no_backlog_either(mgn: FakeReplication, activities:
     environment = Attempts()
     environment.not_yet(activities.await_replication, wait("s-1", max_lag=timedelta(0)))
     mgn.edit("s-1", backlog_bytes=0)
-    environment.attempt(activities.await_replication, wait("s-1", max_lag=timedelta(0)))
+    observed = environment.attempt(activities.await_replication, wait("s-1", max_lag=timedelta(0)))
+    assert [(server.lag, server.backlog_bytes) for server in observed.servers] == [(timedelta(0), 0)]
 
 
 def test_a_stalled_record_is_retried_once_and_its_second_stall_is_somebodys_decision(
@@ -113,7 +114,9 @@ def test_a_stall_that_the_retry_cured_is_forgiven(mgn: FakeReplication, activiti
     environment, request = Attempts(), wait("s-1")
     environment.not_yet(activities.await_replication, request)
     mgn.edit("s-1", replication_state="CONTINUOUS")
-    environment.attempt(activities.await_replication, request)
+    observed = environment.attempt(activities.await_replication, request)
+    assert [server.state for server in observed.servers] == ["CONTINUOUS"]
+    assert mgn.count("retry_replication") == 1
 
 
 @pytest.mark.parametrize("fields", [{"archived": True}, {"life_cycle": "DISCONNECTED"}, {"life_cycle": "CUTOVER"}])
