@@ -66,7 +66,7 @@ def test_the_switch_is_over_when_every_authoritative_server_answers_with_it(
 def test_a_switch_that_no_server_was_asked_about_is_not_over(names: FakeNames, dns: DomainNameSystem) -> None:
     names.servers.clear()
     environment = Attempts(age=timedelta(minutes=2) - timedelta(milliseconds=50))
-    environment.not_yet(dns.change_records, SWITCH)
+    assert "no server was asked" in environment.not_yet(dns.change_records, SWITCH).message
 
 
 def test_answers_are_compared_as_dns_does(names: FakeNames, dns: DomainNameSystem) -> None:
@@ -75,6 +75,7 @@ def test_answers_are_compared_as_dns_does(names: FakeNames, dns: DomainNameSyste
     change = RecordChange(provider="route53", key=alias, after=after)
     names.lagging = dict.fromkeys(names.servers, ("billing.example.internal.",))
     Attempts().attempt(dns.change_records, ChangeRecords(mark=MARK, changes=(change,)))
+    assert names.records[alias.name, alias.type] == after
 
 
 def test_a_record_that_did_not_exist_is_made_and_removed_again(names: FakeNames, dns: DomainNameSystem) -> None:
@@ -112,6 +113,7 @@ def test_a_record_that_somebody_turned_into_an_alias_is_left_as_it_is(names: Fak
 def test_a_zone_that_is_gone_has_nothing_to_put_back(names: FakeNames, dns: DomainNameSystem) -> None:
     names.zones.clear()
     Attempts().attempt(dns.restore_records, UNDO)
+    assert names.effects == []
 
 
 def test_a_record_that_is_ours_and_cannot_be_put_back_is_a_failed_undo(names: FakeNames, dns: DomainNameSystem) -> None:
