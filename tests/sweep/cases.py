@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from localcloud.faults import Rule
 from localcloud.ledger import Entry
+from tests.sweep.orders import Order
 
-Kind = Literal["server", "migration", "dns", "application", "wave", "claim"]
+Kind = Literal["server", "server 2", "server 3", "migration", "dns", "application", "wave", "claim"]
 
 Call = tuple[str, str, tuple[str, ...]]
 """Service, operation and targets."""
@@ -28,11 +29,17 @@ class Names:
     application: str
     migration_id: str
     dns_name: str
+    machines: int = 1
 
     @property
     def server(self) -> str:
-        """Its one server."""
-        return f"{self.application}-web-01"
+        """Its first server."""
+        return self.servers[0]
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Its servers; three at most are told apart."""
+        return tuple(f"{self.application}-web-{number:02}" for number in range(1, self.machines + 1))
 
     @property
     def wave(self) -> str:
@@ -41,8 +48,9 @@ class Names:
 
     def by_kind(self) -> Mapping[Kind, str]:
         """Every name, the most telling first."""
+        kinds: tuple[Kind, ...] = ("server", "server 2", "server 3")
         return {
-            "server": self.server,
+            **dict(zip(kinds, self.servers, strict=False)),
             "migration": self.migration_id,
             "dns": self.dns_name,
             "application": self.application,
@@ -65,6 +73,8 @@ class Ending:
         faults: Planned in every run, the reference included: what makes it end so.
         rolls_back_in: The phase in which a person asks for a rollback to the start; None: nobody does.
         keeps_target: The target took writes, so that it is stopped and kept.
+        approves_again: At the gate again, the faults are mended and the cutover is approved once more.
+        tiers: The tier of each server.
     """
 
     name: str
@@ -74,6 +84,13 @@ class Ending:
     faults: Callable[[Names], list[Rule]] = lambda _: []
     rolls_back_in: str | None = None
     keeps_target: bool = False
+    approves_again: bool = False
+    tiers: tuple[int, ...] = (1,)
+
+    @property
+    def cutovers(self) -> int:
+        """How often MGN is asked for a cutover launch: once for each tier of each entry."""
+        return len(set(self.tiers)) * (2 if self.approves_again else 1)
 
 
 _SHORT = {
@@ -85,12 +102,22 @@ _SHORT = {
 
 FORWARD = Ending("forward", "COMPLETED", "target", _SHORT)
 
-UNHEALTHY = Ending(
-    "unhealthy target",
-    "ROLLED_BACK",
-    "source",
-    _SHORT,
-    faults=lambda names: [Rule("application", "health", "neverHealthy", target=f"{names.server}/cutover")],
+TIERS = Ending("three servers", "COMPLETED", "target", _SHORT, tiers=(1, 1, 2))
+
+
+def _never_healthy(names: Names) -> list[Rule]:
+    return [Rule("application", "health", "neverHealthy", target=f"{names.server}/cutover")]
+
+
+UNHEALTHY = Ending("unhealthy target", "ROLLED_BACK", "source", _SHORT, faults=_never_healthy)
+
+AGAIN = Ending(
+    "ready, and again",
+    "COMPLETED",
+    "target",
+    {**_SHORT, "rollback": {"to": "ready"}},
+    faults=_never_healthy,
+    approves_again=True,
 )
 
 AFTER_SWITCH = Ending(
@@ -134,6 +161,35 @@ def points(entries: Iterable[Entry], names: Names) -> list[Point]:
     return found
 
 
+ACTIVITY = "activity"
+"""The service of points that are no calls, but activities: their operation is the activity's type."""
+
+_RECORDS = frozenset({"dynamodb", "callback", "save_state", "deliver_callback"})
+"""Services and activities that go on beside a migration, and so have no fixed place in its order."""
+
+
+def activity_points(types: Iterable[str]) -> list[Point]:
+    """The points of the activities of these types, in their order."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in types:
+        seen[name] += 1
+        found.append(Point(ACTIVITY, name, None, seen[name]))
+    return found
+
+
+def since_parting(found: Sequence[Point], other: Sequence[Point]) -> list[Point]:
+    """The points from the one on at which this way leaves the other."""
+    own, others = ([point for point in way if not _is_record(point)] for way in (found, other))
+    shared = next((place for place, pair in enumerate(zip(own, others, strict=False)) if pair[0] != pair[1]), None)
+    place = min(len(own), len(others)) if shared is None else shared
+    return list(found[found.index(own[place]) :]) if place < len(own) else []
+
+
+def _is_record(point: Point) -> bool:
+    return point.service in _RECORDS or point.operation in _RECORDS
+
+
 def looks(calls: Iterable[Call], acts: Iterable[Point], names: Names) -> list[Point]:
     """The calls of a migration that change nothing: of each operation the first, and some later ones."""
     acting = {(point.service, point.operation) for point in acts}
@@ -161,8 +217,18 @@ def spread(found: Sequence[Point], most: int = 4) -> list[Point]:
 
 # --- faults ------------------------------------------------------------------------------------------------------
 
-Fault = Literal["refused", "failed after", "reply lost", "throttled", "killed before", "killed after"]
+Fault = Literal[
+    "refused", "failed after", "reply lost", "throttled", "killed before", "killed after", "unrecorded", "stalled"
+]
 FAULTS: tuple[Fault, ...] = ("refused", "failed after", "reply lost", "throttled", "killed before", "killed after")
+
+"""What can happen to a call."""
+
+UNRECORDED: Fault = "unrecorded"
+"""The worker is killed when an activity has had its effect, and before its result is recorded."""
+
+STALLED: Fault = "stalled"
+"""The worker stands still where an activity has decided to act, and goes on when everything was undone."""
 
 _VERBS: Mapping[Fault, Mapping[str, Any]] = {
     "refused": {"action": "refuse"},
@@ -218,10 +284,16 @@ class Case:
     @property
     def kills(self) -> int:
         """How often a worker dies."""
-        return len(self.points) if self.fault in {"killed before", "killed after"} else 0
+        return len(self.points) if self.fault in {"killed before", "killed after", UNRECORDED} else 0
+
+    def orders(self) -> list[Order]:
+        """What its worker is ordered to do."""
+        if self.fault not in {UNRECORDED, STALLED}:
+            return []
+        return [Order(p.operation, p.nth, "die" if self.fault == UNRECORDED else "stand still") for p in self.points]
 
     def rules(self, names: Names) -> list[Rule]:
         """Everything that is planned for it."""
         fault = self.fault
-        planned = rules_at(self.points, fault, names) if fault else []
+        planned = rules_at(self.points, fault, names) if fault in FAULTS else []
         return [*self.ending.faults(names), *planned]

@@ -1,14 +1,18 @@
 """Judges a finished run by what the systems and the ledger say: nothing happened twice, nothing was lost."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from activities.target import KEEP_UNTIL_TAG
 from localcloud.aws.seed import STATE_TABLE
 from localcloud.ledger import Entry
 from localcloud.report import Systems, report
+from migration.status import StepState
 from tests.sweep.cases import Call, Case, Names
+from tests.sweep.invariants import Evidence, Instance, broken, downtimes
+from tests.sweep.orders import Told
 
 Effect = tuple[str, str]
 
@@ -37,13 +41,25 @@ KEPT = frozenset({"write counter", "EC2 instances", "ledger"})
 
 @dataclass
 class Outcome:
-    """What became of one run. `calls` are all that were made while it ran, those of its neighbours included."""
+    """What became of one run.
+
+    Attributes:
+        calls: All that were made while it ran, those of its neighbours included.
+        activities: The types of all activities that its histories have, in their order.
+        told: What the attempts of its activities told.
+        status: What the query answers at its end.
+        downtime: Seconds in which nobody served by intention; None: the source was never stopped.
+    """
 
     case: Case
     names: Names
     seconds: float = 0.0
     entries: Sequence[Entry] = ()
     calls: Sequence[Call] = ()
+    activities: Sequence[str] = ()
+    told: Sequence[Told] = ()
+    status: Mapping[str, Any] = field(default_factory=dict)
+    downtime: float | None = None
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -70,7 +86,35 @@ def judge(outcome: Outcome, systems: Systems) -> Iterator[str]:
     """Every way in which a run that ended is not as it should be."""
     yield from _systems(outcome, systems)
     yield from _claims(outcome, systems)
-    yield from _order(outcome)
+    evidence = evidence_of(outcome, systems)
+    yield from broken(evidence)
+    downs = downtimes(evidence)
+    if downs:
+        outcome.downtime = sum(down.seconds or 0.0 for down in downs)
+
+
+def evidence_of(outcome: Outcome, systems: Systems) -> Evidence:
+    """What the invariants are judged by, read from the systems; the status only says what was promised."""
+    names, status = outcome.names, outcome.status
+    verify: Mapping[str, Any] = next((step for step in status.get("steps", ()) if step["step"] == "verify"), {})
+    kept = [one for preserved in status.get("preserved", ()) for one in preserved["instanceIds"]]
+    return Evidence(
+        servers=names.servers,
+        entries=outcome.entries,
+        application=systems.application(names.application),
+        instances=[_instance(one) for one in systems.instances(names.migration_id)],
+        served_by=outcome.case.ending.served_by,
+        preserved=frozenset(kept),
+        verified=verify.get("ended") if verify.get("state") == StepState.DONE else None,
+        writes_given_up=outcome.case.ending.keeps_target,
+    )
+
+
+def _instance(described: Mapping[str, Any]) -> Instance:
+    tags = {tag["Key"] for tag in described.get("Tags", ())}
+    return Instance(
+        described["InstanceId"], described.get("PrivateIpAddress"), described["State"]["Name"], KEEP_UNTIL_TAG in tags
+    )
 
 
 def compare(outcome: Outcome, reference: Outcome) -> Iterator[str]:
@@ -85,7 +129,7 @@ def compare(outcome: Outcome, reference: Outcome) -> Iterator[str]:
 
 def _systems(outcome: Outcome, systems: Systems) -> Iterator[str]:
     names, ending = outcome.names, outcome.case.ending
-    for line in report(systems, names.application, names.migration_id, ending.served_by):
+    for line in report(systems, names.application, names.migration_id, ending.served_by, cutovers=ending.cutovers):
         if not line.right and not (ending.keeps_target and line.subject in KEPT):
             yield f"{line.subject}: {line.said}"
     if ending.keeps_target:
@@ -113,31 +157,14 @@ def _claims(outcome: Outcome, systems: Systems) -> Iterator[str]:
         item: dict[str, Any] | None = found.get("Item")
         return item
 
-    if held := item(f"server#vcenter-1/{names.server}"):
-        yield f"the server is still claimed: {held}"
+    for server in names.servers:
+        if held := item(f"server#vcenter-1/{server}"):
+            yield f"{server} is still claimed: {held}"
     claim, row = item(f"claim#{names.migration_id}"), item(f"migration#{names.migration_id}")
     if claim is None or claim.get("endedAs", {}).get("S") != expected:
         yield f"the claim is not ended as {expected}: {claim}"
     if row is None or row["status"]["S"] != expected:
         yield f"the read model does not say {expected}: {row and row['status']}"
-
-
-def _order(outcome: Outcome) -> Iterator[str]:
-    """The source is fenced before the target is launched, and the target before the source is let back."""
-    for entry in _of(outcome, "mgn", "StartCutover"):
-        if not _before(outcome, entry, "vcenter", "ShutdownGuest", "PowerOffVM_Task"):
-            yield "the target was launched while the source ran"
-    for entry in _of(outcome, "vcenter", "PowerOnVM_Task"):
-        if not _before(outcome, entry, "ec2", "StopInstances"):
-            yield "the source came back before the target was stopped"
-
-
-def _of(outcome: Outcome, service: str, *operations: str) -> list[Entry]:
-    return [e for e in outcome.entries if e.service == service and e.operation in operations]
-
-
-def _before(outcome: Outcome, entry: Entry, service: str, *operations: str) -> bool:
-    return any(other.seq < entry.seq for other in _of(outcome, service, *operations))
 
 
 def _differences(what: str, found: Counter[Any], expected: Counter[Any]) -> Iterator[str]:

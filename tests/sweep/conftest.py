@@ -1,13 +1,16 @@
-"""`pytest tests/sweep`: every mutating call of a migration, and each way in which it can go wrong."""
+"""`pytest tests/sweep`: every activity and every mutating call of a migration, and each way it can go wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from statistics import median
 
 import pytest
 
-from tests.sweep.cases import FAULTS
+from tests.sweep.cases import FAULTS, STALLED, UNRECORDED
+from tests.sweep.checker import Outcome
 from tests.sweep.sweep import LANES, Sweep
 
-_SWEEP = pytest.StashKey[Sweep]()
+_OUTCOMES = pytest.StashKey[list[Outcome]]()
+_COLUMNS = (*FAULTS, UNRECORDED, STALLED)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,13 +19,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lanes", type=int, default=LANES, help=f"how many migrations at a time ({LANES})")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
-    """The sweep of this session; its table is printed at the end."""
+    """The sweep of this module, with clouds of its own; its table is printed at the end."""
     swept = Sweep(lambda: tmp_path_factory.mktemp("sweep"), lanes=request.config.getoption("--lanes"))
-    request.config.stash[_SWEEP] = swept
     yield swept
     swept.close()
+    request.config.stash.setdefault(_OUTCOMES, []).extend(swept.all_outcomes)
 
 
 @pytest.fixture
@@ -32,30 +35,50 @@ def at(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line for each point, one column for each fault."""
-    swept = config.stash.get(_SWEEP, None)
-    if swept is None:
+    """One line for each activity and each call, one column for each fault; then times and totals."""
+    outcomes = config.stash.get(_OUTCOMES, [])
+    if not outcomes:
         return
+    terminalreporter.section("points swept")
+    for line in [*_table(outcomes), "", *_downtimes(outcomes), "", *_totals(outcomes)]:
+        terminalreporter.write_line(line)
+
+
+def _table(outcomes: Iterable[Outcome]) -> Iterator[str]:
     rows: dict[tuple[str, str], dict[str, list[bool]]] = {}
-    for outcome in swept.outcomes:
+    for outcome in outcomes:
         for point in outcome.case.points:
             row = rows.setdefault((outcome.case.ending.name, str(point)), {})
             row.setdefault(str(outcome.case.fault), []).append(not outcome.problems)
-    terminalreporter.section("points swept")
-    terminalreporter.write_line(f"{'ending':<18}{'point':<42}" + "".join(f"{fault:<14}" for fault in FAULTS))
+    yield f"{'ending':<18}{'point':<42}" + "".join(f"{fault:<14}" for fault in _COLUMNS)
     for (ending, where), row in rows.items():
-        cells = "".join(f"{_cell(row.get(fault, [])):<14}" for fault in FAULTS)
-        terminalreporter.write_line(f"{ending:<18}{where:<42}{cells}")
-    failed = [outcome for outcome in swept.outcomes if outcome.problems]
-    met = sum(len(outcome.case.points) for outcome in swept.outcomes)
-    terminalreporter.write_line(
-        f"{met} faults in {len(swept.outcomes)} runs: {len(swept.outcomes) - len(failed)} passed, {len(failed)} failed"
-    )
-    for outcome in failed:
-        terminalreporter.write_line(f"FAILED {outcome.case} ({outcome.names.application})")
-        for problem in outcome.problems:
-            terminalreporter.write_line(f"    {problem}")
+        yield f"{ending:<18}{where:<42}" + "".join(f"{_cell(row.get(fault, [])):<14}" for fault in _COLUMNS)
 
 
 def _cell(passed: list[bool]) -> str:
     return "-" if not passed else "passed" if all(passed) else "FAILED"
+
+
+def _downtimes(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """From the first source asked to stop until clients are led to the target, or the source is on again."""
+    by_ending: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        if outcome.downtime is not None:
+            by_ending.setdefault(outcome.case.ending.name, []).append(outcome.downtime)
+    for ending, seconds in by_ending.items():
+        yield (
+            f"downtime, {ending}: min {min(seconds):.1f} s, median {median(seconds):.1f} s, max {max(seconds):.1f} s"
+            f" in {len(seconds)} runs"
+        )
+
+
+def _totals(outcomes: list[Outcome]) -> Iterator[str]:
+    faulty = [outcome for outcome in outcomes if outcome.case.fault]
+    failed = [outcome for outcome in outcomes if outcome.problems]
+    met = sum(len(outcome.case.points) for outcome in faulty)
+    missed = sum(len(outcome.case.points) for outcome in failed)
+    mean = sum(outcome.seconds for outcome in outcomes) / len(outcomes)
+    yield f"{met} points swept, {met - missed} passed, {missed} failed, in {len(outcomes)} runs of {mean:.0f} s each"
+    for outcome in failed:
+        yield f"FAILED {outcome.case} ({outcome.names.application})"
+        yield from (f"    {problem}" for problem in outcome.problems)

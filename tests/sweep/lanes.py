@@ -1,5 +1,6 @@
 """Lanes of a sweep: each has a task queue and a worker of its own, so that a kill hits one migration and no other."""
 
+import signal
 import sys
 import threading
 import time
@@ -9,9 +10,13 @@ from typing import Self
 
 from localcloud.process import last_lines, spawn, stop_process
 from localcloud.supervisor import Supervisor
+from tests.sweep import orders
 from tests.sweep.mutations import VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
+ORDERS = "orders"
+"""Where in a cloud's state directory its workers find orders."""
+
 _POLL = {
     "MIGRATOR_POLL__REPLICATION": "PT0.3S",
     "MIGRATOR_POLL__JOB": "PT0.3S",
@@ -55,6 +60,13 @@ class Lane:
             self.kills += 1
             self._start()
 
+    def keep_alive(self) -> None:
+        """Start another worker when this one has killed itself, as it was ordered to."""
+        with self._turn:
+            if self._process and self._process.poll() == -signal.SIGKILL:
+                self.kills += 1
+                self._start()
+
     def last_words(self) -> str:
         """What the worker wrote last."""
         return last_lines(self._log, 40)
@@ -77,6 +89,7 @@ class Lane:
             **_POLL,
             "MIGRATOR_TASK_QUEUE": self.task_queue,
             VARIABLE: self.mutation,
+            orders.VARIABLE: str(self._cloud.state_dir / ORDERS),
             "PYTHONPATH": str(ROOT),
         }
         self._process = spawn([sys.executable, "-m", "tests.sweep.quick_worker"], environment, self._log, cwd=ROOT)

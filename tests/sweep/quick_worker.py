@@ -4,14 +4,18 @@ Only how long a dead attempt is waited for differs from `worker.py`.
 """
 
 import asyncio
-import functools
 import os
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+from temporalio.client import Client
 from temporalio.worker import Worker
 
 import worker
+from activities.running import Attempt
 from migration import policies
+from tests.sweep import orders
 from tests.sweep.mutations import VARIABLE, mutate
 
 _SILENCE = timedelta(seconds=3)
@@ -31,7 +35,27 @@ def hurry() -> None:
             policy["start_to_close_timeout"] = _LONGEST_LOOK
         policy["retry_policy"].maximum_interval = _LONGEST_PAUSE
     # The composition root has no parameter for it.
-    vars(worker)["Worker"] = functools.partial(Worker, sticky_queue_schedule_to_start_timeout=_STICKY)
+    vars(worker)["Worker"] = _worker
+
+
+def _worker(client: Client, **options: Any) -> Worker:
+    """The composition root's worker; it obeys orders where a sweep gives them."""
+    if directory := os.environ.get(orders.VARIABLE):
+        given = orders.Orders(Path(directory))
+        options["interceptors"] = [*options["interceptors"], orders.Obedient(given)]
+        _stand_still_before_calls(given)
+    return Worker(client, sticky_queue_schedule_to_start_timeout=_STICKY, **options)
+
+
+def _stand_still_before_calls(given: orders.Orders) -> None:
+    """Let an attempt stand still where it has decided to act, and before it looks at its age."""
+    before_call = Attempt.before_call
+
+    def stopped_before_call(attempt: Attempt) -> None:
+        given.stand_still()
+        before_call(attempt)
+
+    setattr(Attempt, "before_call", stopped_before_call)  # noqa: B010  a method may not be assigned to
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ from migration.status import MigrationStatus
 from starter.client import Migrations
 from tests.sweep.cases import Call, Case, Names
 from tests.sweep.checker import Outcome, entries_of, judge
-from tests.sweep.lanes import Lane
+from tests.sweep.histories import scheduled_activities
+from tests.sweep.lanes import ORDERS, Lane
+from tests.sweep.orders import Orders
 from workflows.callbacks import callbacks_id
 
 CLOCK_FACTOR = 600.0
@@ -65,6 +67,8 @@ class Site:
             self._lanes[lane.mutation].put_nowait(lane)
         self._applications: Iterator[str] = iter(cloud.local["dns_names"])
         self._victims: dict[str, Lane] = {}
+        self._machines = len(cloud.local["vms"]) // len(cloud.local["dns_names"])
+        self.orders = Orders(cloud.state_dir / ORDERS)
         cloud.faults.killer = self._kill
 
     async def run(self, case: Case, mutation: str = "") -> Outcome:
@@ -86,7 +90,8 @@ class Site:
 
     def _next_names(self) -> Names:
         application = next(self._applications)
-        return Names(application, f"mig-{application}", self.cloud.local["dns_names"][application])
+        dns_name = self.cloud.local["dns_names"][application]
+        return Names(application, f"mig-{application}", dns_name, self._machines)
 
 
 class _Run:
@@ -96,34 +101,82 @@ class _Run:
         self._site, self._lane, self._case, self._names = site, lane, case, names
         self._migrations = Migrations(site.client, lane.task_queue)
         self._outcome = Outcome(case, names)
+        self._planned: list[str] = []
         self._asked_for: set[str] = set()
+
+    @property
+    def _workflows(self) -> tuple[str, str]:
+        return self._names.migration_id, callbacks_id(self._names.migration_id)
 
     @property
     def _handle(self) -> WorkflowHandle[Any, Any]:
         return self._site.client.get_workflow_handle(self._names.migration_id)
 
     async def play(self) -> Outcome:
-        began, outcome = time.monotonic(), self._outcome
-        planned, kills = self._site.expect(self._case.rules(self._names), self._lane), self._lane.kills
-        lasting, calls = len(self._case.ending.faults(self._names)), len(self._site.calls)
-        await self._migrations.start(json.dumps(self._request()))
-        ended = await self._follow()
-        outcome.seconds = time.monotonic() - began
-        if ended:
-            await self._callbacks_leave()
-        outcome.calls = tuple(self._site.calls[calls:])
-        self._take_back(planned, lasting)
+        began, outcome, site = time.monotonic(), self._outcome, self._site
+        self._planned, kills = site.expect(self._case.rules(self._names), self._lane), self._lane.kills
+        calls = len(site.calls)
+        for workflow in self._workflows:
+            site.orders.give(workflow, self._case.orders())
+        async with self._kept_alive():
+            await self._migrations.start(json.dumps(self._request()))
+            ended = await self._follow()
+            outcome.seconds = time.monotonic() - began
+            if ended:
+                await self._callbacks_leave()
+        outcome.calls = tuple(site.calls[calls:])
+        self._take_back()
         if (killed := self._lane.kills - kills) != self._case.kills:
             outcome.problems.append(f"the worker was killed {killed} times, not {self._case.kills}")
         if ended:
+            await self._read_histories()
             await asyncio.to_thread(self._judge)
         return outcome
 
-    def _take_back(self, planned: Sequence[str], lasting: int) -> None:
+    @asynccontextmanager
+    async def _kept_alive(self) -> AsyncIterator[None]:
+        """Let the lane start its worker again whenever it has killed itself."""
+
+        async def keep() -> None:
+            while True:
+                await asyncio.to_thread(self._lane.keep_alive)
+                await asyncio.sleep(_LOOK)
+
+        keeping = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            await asyncio.to_thread(self._lane.keep_alive)
+
+    async def _read_histories(self) -> None:
+        outcome, orders = self._outcome, self._site.orders
+        outcome.told = [told for workflow in self._workflows for told in orders.told(workflow)]
+        obeyed = [told for told in outcome.told if told.event == "obeyed"]
+        if len(obeyed) != len(self._case.orders()):
+            outcome.problems.append(f"never met: of {self._case} only {[told.activity for told in obeyed]}")
+        with contextlib.suppress(RPCError, TimeoutError):
+            outcome.status = await asyncio.wait_for(self._handle.query("status", result_type=dict), 30)
+        if self._case.fault is None:
+            outcome.activities = [
+                name for workflow in self._workflows for name in await scheduled_activities(self._site.client, workflow)
+            ]
+
+    @property
+    def _lasting(self) -> int:
+        """How many of the planned faults are the ending's own."""
+        return len(self._case.ending.faults(self._names))
+
+    def _take_back(self) -> None:
         """Take the faults back before the systems are read; each but those of the ending is to have been met."""
         left = self._site.cloud.faults.rules()
-        unmet = [left[rule_id] for rule_id in planned[lasting:] if rule_id in left and not self._case.may_miss]
+        wanted = self._planned[self._lasting :]
+        unmet = [left[rule_id] for rule_id in wanted if rule_id in left and not self._case.may_miss]
         self._outcome.problems += [f"never met: {rule}" for rule in unmet]
+        self._mend(self._planned)
+
+    def _mend(self, planned: Sequence[str]) -> None:
         for rule_id in planned:
             self._site.cloud.faults.remove(rule_id)
 
@@ -132,7 +185,9 @@ class _Run:
         own = {"migrationId": names.migration_id, "waveId": names.wave}
         request = request_for(self._site.cloud.local, names.application, **{**own, **self._case.ending.overrides})
         for check in request["healthChecks"]:
-            check["within"] = "PT3S" if self._case.ending.faults(names) else "PT30S"
+            check["within"] = "PT3S" if self._lasting else "PT30S"
+        for server, tier in zip(request["source"]["servers"], self._case.ending.tiers, strict=True):
+            server["tier"] = tier
         return request
 
     def _judge(self) -> None:
@@ -162,12 +217,24 @@ class _Run:
         decision = {"AWAITING_APPROVAL": ("approve", _APPROVAL)}
         if self._case.ending.rolls_back_in:
             decision[self._case.ending.rolls_back_in] = ("rollback", _ROLLBACK)
-        if phase in self._asked_for or phase not in decision:
+        if phase not in decision:
             return
         # With no worker there is no answer; the next look decides again, and a decision taken twice is refused.
         with contextlib.suppress(MigrationError, RPCError, TimeoutError):
+            moment = await asyncio.wait_for(self._moment(phase), 10)
+            if moment in self._asked_for:
+                return
+            if self._asked_for and self._case.ending.approves_again:
+                self._mend(self._planned[: self._lasting])
             await asyncio.wait_for(self._migrations.decide(self._names.migration_id, *decision[phase]), 10)
-            self._asked_for.add(phase)
+            self._asked_for.add(moment)
+
+    async def _moment(self, phase: str) -> str:
+        """The phase, and where it may come again also how often it was entered."""
+        if not self._case.ending.approves_again:
+            return phase
+        status: MigrationStatus = await self._handle.query("status", result_type=MigrationStatus)
+        return f"{phase} {next(step.entry for step in status.steps if step.step == 'approve')}"
 
     async def _ended(self) -> None:
         ending = self._case.ending
@@ -201,9 +268,19 @@ class _Run:
 
 
 @asynccontextmanager
-async def site(state_dir: Path, *, applications: int, lanes: int, mutations: Sequence[str] = ()) -> AsyncIterator[Site]:
-    """Bring a cloud up for so many runs, with so many of them at a time, and a lane for each mutation."""
-    cloud = Supervisor(state_dir, applications=applications, clock_factor=CLOCK_FACTOR)
+async def site(
+    state_dir: Path, *, applications: int, lanes: int, mutations: Sequence[str] = (), servers: int = 1
+) -> AsyncIterator[Site]:
+    """Bring a cloud up for so many runs, with so many of them at a time, and a lane for each mutation.
+
+    Args:
+        state_dir: Of the cloud.
+        applications: How many runs there will be, each with a fresh application.
+        lanes: How many at a time.
+        mutations: Names of looks that a worker leaves out, with one lane each.
+        servers: How many machines each application has.
+    """
+    cloud = Supervisor(state_dir, applications=applications, servers=servers, clock_factor=CLOCK_FACTOR)
     cloud.faults = watched = WatchedPlan()
     with ExitStack() as running:
         await asyncio.to_thread(running.enter_context, cloud)

@@ -3,9 +3,22 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from itertools import groupby
 from pathlib import Path
 
-from tests.sweep.cases import FAULTS, Case, Ending, Fault, Point, looks, points, spread
+from tests.sweep.cases import (
+    FAULTS,
+    FORWARD,
+    Case,
+    Ending,
+    Fault,
+    Point,
+    activity_points,
+    looks,
+    points,
+    since_parting,
+    spread,
+)
 from tests.sweep.checker import Outcome, compare
 from tests.sweep.site import Site, site
 
@@ -29,8 +42,14 @@ class Sweep:
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
         self._site: Site | None = None
+        self._servers = 0
         self._left = 0
         self._references: dict[str, Outcome] = {}
+
+    @property
+    def all_outcomes(self) -> list[Outcome]:
+        """Those of the fault-free runs, too."""
+        return [*self._references.values(), *self.outcomes]
 
     def close(self) -> None:
         """Stop the cloud."""
@@ -44,12 +63,18 @@ class Sweep:
             self._references[ending.name] = outcome
         return self._references[ending.name]
 
-    def points(self, ending: Ending, since: str | None = None) -> list[Point]:
-        """The points of an ending, those of the records included; `since` an operation: only those after its last."""
-        reference = self.reference(ending)
-        found = points(reference.entries, reference.names)
-        places = [place for place, point in enumerate(found) if point.operation == since]
-        return spread(found[places[-1] + 1 if places else 0 :])
+    def points(self, ending: Ending) -> list[Point]:
+        """The calls of an ending, those of the records included, from where it leaves the way forward."""
+        return spread(self._own(ending, lambda reference: points(reference.entries, reference.names)))
+
+    def activities(self, ending: Ending) -> list[Point]:
+        """The activities of an ending, by its own history, from where it leaves the way forward."""
+        return spread(self._own(ending, lambda reference: activity_points(reference.activities)))
+
+    def _own(self, ending: Ending, found: Callable[[Outcome], list[Point]]) -> list[Point]:
+        own = found(self.reference(ending))
+        whole = ending is FORWARD or len(ending.tiers) > 1
+        return own if whole else since_parting(own, found(self.reference(FORWARD)))
 
     def looks(self, ending: Ending) -> list[Point]:
         """The points at which an ending only looks: its reference has no neighbours."""
@@ -69,17 +94,20 @@ class Sweep:
     async def _run(self, cases: Sequence[Case]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         while len(outcomes) < len(cases):
-            place = await self._place()
-            batch = cases[len(outcomes) : len(outcomes) + self._left]
+            left = cases[len(outcomes) :]
+            servers, alike = next(groupby(left, key=lambda case: len(case.ending.tiers)))
+            place = await self._place(servers)
+            batch = list(alike)[: self._left]
             self._left -= len(batch)
             outcomes += await asyncio.gather(*(place.run(case) for case in batch))
         return outcomes
 
-    async def _place(self) -> Site:
-        if self._site is None or not self._left:
+    async def _place(self, servers: int) -> Site:
+        if self._site is None or not self._left or servers != self._servers:
             await self._stack.aclose()
-            place = site(self._new_directory(), applications=self._applications, lanes=self._lanes)
+            place = site(self._new_directory(), applications=self._applications, lanes=self._lanes, servers=servers)
             self._site, self._left = await self._stack.enter_async_context(place), self._applications
+            self._servers = servers
         return self._site
 
 
@@ -89,3 +117,8 @@ def cases_of(ending: Ending, found: Iterable[Point], faults: Iterable[Fault] = F
     records = tuple(point for point in found if point.service in _TOGETHER)
     groups = [*((point,) for point in alone), *((records,) if records else ())]
     return [Case(ending, fault, group) for fault in faults for group in groups]
+
+
+def problems(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
+    """What is wrong, by case."""
+    return {str(outcome.case): outcome.problems for outcome in outcomes if outcome.problems}

@@ -1,42 +1,55 @@
-"""Whatever goes wrong once at whatever call: the migration ends as it would have, and did nothing twice."""
-
-from typing import Any
+"""Whatever goes wrong once at whatever call or activity: the migration ends as it would have, and did nothing twice."""
 
 import pytest
 
-from tests.sweep.cases import AFTER_SWITCH, FAULTS, FORWARD, UNHEALTHY, Case, Ending, Fault
-from tests.sweep.sweep import Sweep, cases_of
+from tests.sweep.cases import (
+    AFTER_SWITCH,
+    AGAIN,
+    FAULTS,
+    FORWARD,
+    UNHEALTHY,
+    UNRECORDED,
+    Case,
+    Fault,
+)
+from tests.sweep.sweep import Sweep, cases_of, problems
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(7200)]
 
-ENDINGS: dict[str, tuple[Ending, str | None]] = {
-    "forward": (FORWARD, None),
-    "unhealthy": (UNHEALTHY, "StartCutover"),
-    "after-switch": (AFTER_SWITCH, "StartCutover"),
-}
-"""What is swept: an ending, and the operation after which its own points begin."""
+ENDINGS = {"forward": FORWARD, "unhealthy": UNHEALTHY, "after-switch": AFTER_SWITCH, "again": AGAIN}
+
+FEWER: tuple[Fault, ...] = ("reply lost", "killed after")
+"""What goes wrong where the calls are those of another ending, in other circumstances."""
+
+SWEPT = [(name, fault) for name, ending in ENDINGS.items() for fault in (FEWER if ending is AGAIN else FAULTS)]
 
 
 @pytest.mark.parametrize("ending", list(ENDINGS))
 def test_nothing_goes_wrong_where_no_fault_is_planned(sweep: Sweep, ending: str) -> None:
-    assert sweep.reference(ENDINGS[ending][0]).problems == []
+    assert sweep.reference(ENDINGS[ending]).problems == []
+
+
+@pytest.mark.parametrize("ending", list(ENDINGS))
+def test_a_worker_killed_before_it_has_recorded_an_activity_changes_neither_the_end_nor_the_effects(
+    sweep: Sweep, ending: str, at: str
+) -> None:
+    swept = ENDINGS[ending]
+    found = [point for point in sweep.activities(swept) if at in str(point)]
+    assert problems(sweep.run([Case(swept, UNRECORDED, (point,)) for point in found])) == {}
 
 
 @pytest.mark.parametrize("ending", list(ENDINGS))
 def test_looks_that_fail_change_neither_the_end_nor_the_effects(sweep: Sweep, ending: str, at: str) -> None:
-    swept, _ = ENDINGS[ending]
+    swept = ENDINGS[ending]
     found = tuple(point for point in sweep.looks(swept) if at in str(point))
     (outcome,) = sweep.run([Case(swept, "throttled", found, may_miss=True)])
     assert outcome.problems == []
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("ending", list(ENDINGS))
+@pytest.mark.parametrize(("ending", "fault"), SWEPT)
 def test_a_fault_at_any_call_changes_neither_the_end_nor_the_effects(
     sweep: Sweep, ending: str, fault: Fault, at: str
 ) -> None:
-    swept, since = ENDINGS[ending]
-    found = [point for point in sweep.points(swept, since) if at in str(point)]
-    outcomes = sweep.run(cases_of(swept, found, [fault]))
-    problems: dict[str, Any] = {str(outcome.case): outcome.problems for outcome in outcomes if outcome.problems}
-    assert problems == {}
+    swept = ENDINGS[ending]
+    found = [point for point in sweep.points(swept) if at in str(point)]
+    assert problems(sweep.run(cases_of(swept, found, [fault]))) == {}

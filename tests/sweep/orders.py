@@ -1,0 +1,161 @@
+"""What a sweep orders its workers to do at an activity, and what each attempt tells: files, for they outlive a worker.
+
+A worker dies after the activity's function has returned and before its result is sent, or it stands still after the
+activity has decided and before its next call.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+from urllib.parse import quote
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+VARIABLE = "SWEEP_ORDERS"
+"""The environment variable that names the directory of the files."""
+
+_STOPPED_WITHIN = 0.05
+
+Event = Literal["began", "returned", "raised", "obeyed"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to do, once, at the nth activity of this type in one workflow."""
+
+    activity: str
+    nth: int
+    what: Literal["die", "stand still"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One line of what a workflow's attempts tell.
+
+    Attributes:
+        task: Run and activity id: the same for all attempts of one activity.
+        acts: The activity is one whose thread must not be interrupted: it makes calls that change something.
+    """
+
+    event: Event
+    time: str
+    activity: str
+    task: str
+    attempt: int
+    pid: int
+    acts: bool
+
+
+class Orders:
+    """The files of one cloud's workers: one with orders and one with what was told for each workflow."""
+
+    def __init__(self, directory: Path) -> None:
+        """Keep where they are."""
+        self._directory = directory
+        self._lock = Lock()
+
+    def give(self, workflow_id: str, orders: Iterable[Order]) -> None:
+        """Write the orders of a workflow before it starts."""
+        self._directory.mkdir(exist_ok=True)
+        self._file(workflow_id, "orders").write_text(json.dumps([asdict(order) for order in orders]))
+
+    def told(self, workflow_id: str) -> list[Told]:
+        """What the attempts of a workflow have told so far."""
+        file = self._file(workflow_id, "told")
+        return [Told(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def obeyed(self, workflow_id: str) -> list[Told]:
+        """The orders that were carried out."""
+        return [told for told in self.told(workflow_id) if told.event == "obeyed"]
+
+    # --- in the worker -------------------------------------------------------------------------------------------
+
+    def tell(self, event: Event, *, acts: bool) -> None:
+        """Add a line about the attempt that is under way here."""
+        info = activity.info()
+        time_now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        task = f"{info.workflow_run_id}/{info.activity_id}"
+        told = Told(event, time_now, info.activity_type, task, info.attempt, os.getpid(), acts)
+        with self._file(info.workflow_id or "", "told").open("a") as file:
+            file.write(json.dumps(asdict(told)) + "\n")
+
+    def due(self, what: str) -> bool:
+        """Whether that was ordered for the activity that is under way here, and was not yet done."""
+        info = activity.info()
+        file = self._file(info.workflow_id or "", "orders")
+        if not file.exists():
+            return False
+        told = self.told(info.workflow_id or "")
+        nth = list(dict.fromkeys(one.task for one in told if one.activity == info.activity_type)).index(
+            f"{info.workflow_run_id}/{info.activity_id}"
+        )
+        orders = [Order(**order) for order in json.loads(file.read_text())]
+        done = {one.task for one in told if one.event == "obeyed"}
+        return Order(info.activity_type, nth + 1, what) in orders and not any(  # type: ignore[arg-type]  # compared only
+            task == f"{info.workflow_run_id}/{info.activity_id}" for task in done
+        )
+
+    def stand_still(self) -> None:
+        """Stop this process until somebody lets it go on, if that is due."""
+        with self._lock:
+            if self.due("stand still"):
+                self.tell("obeyed", acts=True)
+                os.kill(os.getpid(), signal.SIGSTOP)
+                time.sleep(_STOPPED_WITHIN)  # the signal may reach this thread a moment after the others
+
+    def die(self, *, acts: bool) -> None:
+        """Kill this process, if that is due."""
+        if self.due("die"):
+            self.tell("obeyed", acts=acts)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _file(self, workflow_id: str, kind: str) -> Path:
+        return self._directory / f"{quote(workflow_id, safe='')}.{kind}"
+
+
+class Obedient(Interceptor):
+    """Tells of every attempt, and obeys."""
+
+    def __init__(self, orders: Orders) -> None:
+        """Keep the files."""
+        self._orders = orders
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002  the SDK's signature
+        """Wrap every activity."""
+        return _Obeying(super().intercept_activity(next), self._orders)
+
+
+class _Obeying(ActivityInboundInterceptor):
+    def __init__(self, after: ActivityInboundInterceptor, orders: Orders) -> None:
+        super().__init__(after)
+        self._orders = orders
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002  the SDK's signature
+        definition = activity._Definition.from_callable(input.fn)
+        acts = bool(definition and definition.no_thread_cancel_exception)
+        self._orders.tell("began", acts=acts)
+        try:
+            result = await super().execute_activity(input)
+        except BaseException as error:
+            self._orders.tell("raised", acts=acts)
+            # A wait ends each look so, and dies at its first one; an act that is tried again has had no result yet.
+            if not acts or (isinstance(error, ApplicationError) and error.non_retryable):
+                self._orders.die(acts=acts)
+            raise
+        self._orders.tell("returned", acts=acts)
+        self._orders.die(acts=acts)
+        return result
+
+
+def acting_activities(told: Sequence[Told]) -> list[str]:
+    """The types of the activities that act, in the order in which they began."""
+    return list(dict.fromkeys(one.activity for one in told if one.acts))
