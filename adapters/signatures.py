@@ -108,7 +108,7 @@ def _header(token: str) -> dict[str, Any]:
     try:
         header = _JWS.get_unverified_header(token)
     except jwt.PyJWTError as error:
-        raise SignatureRefused(f"the signature is malformed: {error}") from error
+        raise SignatureRefused(f"the signature is malformed: {error}") from None
     if header.get("typ") != TYPE:
         raise SignatureRefused(f"that is not a signed decision: the header's typ is not {TYPE}")
     return header
@@ -127,12 +127,12 @@ def _payload(token: str, key: PublicKey) -> bytes:
     allowed = algorithm_of(half)
     try:
         payload: bytes = _JWS.decode(token, half, algorithms=[allowed])
-    except jwt.InvalidAlgorithmError as error:
-        raise SignatureRefused(f"the algorithm is not allowed: this key signs by {allowed}") from error
-    except jwt.InvalidSignatureError as error:
-        raise SignatureRefused("the signature is wrong: it was not made with that key over these claims") from error
+    except jwt.InvalidAlgorithmError:
+        raise SignatureRefused(f"the algorithm is not allowed: this key signs by {allowed}") from None
+    except jwt.InvalidSignatureError:
+        raise SignatureRefused("the signature is wrong: it was not made with that key over these claims") from None
     except jwt.PyJWTError as error:
-        raise SignatureRefused(f"the signature is malformed: {error}") from error
+        raise SignatureRefused(f"the signature is malformed: {error}") from None
     return payload
 
 
@@ -140,7 +140,7 @@ def _claims(payload: bytes) -> _Claims:
     try:
         return parse_model(payload, _Claims)
     except RequestErrors as errors:
-        raise SignatureRefused(f"the claims are not a decision's: {'; '.join(map(str, errors.errors))}") from errors
+        raise SignatureRefused(f"the claims are not a decision's: {'; '.join(map(str, errors.errors))}") from None
 
 
 def _is_of_now(decision: SignedDecision, now: datetime) -> None:
