@@ -307,6 +307,7 @@ def test_only_a_managed_account_can_be_named(site: Site) -> None:
 
 def test_many_callers_at_once_start_one_job_for_a_server(site: Site) -> None:
     server_id = site.ready()
+    assert site.state(server_id) == "READY_FOR_TEST"
     site.world.company = Barrier(2)  # others would come between looking and acting
 
     def attempt(_: int) -> str:
