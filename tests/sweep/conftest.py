@@ -29,6 +29,12 @@ def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
+def swept(request: pytest.FixtureRequest) -> list[Outcome]:
+    """Where outcomes are put that are to be in the table."""
+    return request.config.stash.setdefault(_OUTCOMES, [])
+
+
+@pytest.fixture
 def at(request: pytest.FixtureRequest) -> str:
     """What the option --at says."""
     return str(request.config.getoption("--at"))

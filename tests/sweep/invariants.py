@@ -111,10 +111,17 @@ def _apply(entry: Entry, on: set[str], up: set[str]) -> None:
 
 @dataclass(frozen=True)
 class Downtime:
-    """From the first source asked to go off until clients are led to the target, or the source is switched on again."""
+    """From the first source asked to go off until clients are led to the target, or the source is switched on again.
+
+    Attributes:
+        began: RFC 3339.
+        ended: None: it goes on.
+        led_to: Who served afterwards.
+    """
 
     began: str
-    ended: str | None
+    ended: str | None = None
+    led_to: Side | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -131,9 +138,9 @@ def downtimes(evidence: Evidence) -> list[Downtime]:
         down = bool(found) and found[-1].ended is None
         switched = entry.service == "route53" and bool(_led_to(entry) & addresses.keys())
         if entry.operation in _QUIESCE and not down:
-            found.append(Downtime(entry.time, None))
+            found.append(Downtime(entry.time))
         elif down and (switched or entry.operation == "PowerOnVM_Task"):
-            found[-1] = Downtime(found[-1].began, entry.time)
+            found[-1] = Downtime(found[-1].began, entry.time, "target" if switched else "source")
     return found
 
 
@@ -148,10 +155,14 @@ def served_while_down(evidence: Evidence) -> Iterator[str]:
     for down in downtimes(evidence):
         if down.ended is None:
             yield f"the source went off at {down.began}, and nobody serves since"
-            continue
-        for span in evidence.application.get("servingLog", ()):
-            if span["side"] == "source" and _moment(down.began) < _moment(span["from"]) < _moment(down.ended):
-                yield f"{span['server']} came up at {span['from']}, between {down.began} and {down.ended}"
+        elif down.led_to == "target":
+            yield from _came_up_between(evidence, down.began, down.ended)
+
+
+def _came_up_between(evidence: Evidence, began: str, ended: str) -> Iterator[str]:
+    for span in evidence.application.get("servingLog", ()):
+        if span["side"] == "source" and _moment(began) < _moment(span["from"]) < _moment(ended):
+            yield f"{span['server']} came up at {span['from']}, between {began} and {ended}"
 
 
 def writes_lost(evidence: Evidence) -> Iterator[str]:

@@ -31,25 +31,36 @@ _POLL = {
 class Lane:
     """One worker, started again whenever it was killed."""
 
-    def __init__(self, cloud: Supervisor, number: int, mutation: str = "") -> None:
-        """Nothing runs yet. `mutation` names the look that the worker leaves out, if any."""
+    def __init__(self, cloud: Supervisor, number: int, mutation: str = "", *, stalls: bool = False) -> None:
+        """Nothing runs yet.
+
+        Args:
+            cloud: What the worker works with.
+            number: Tells the lane from others.
+            mutation: The look that the worker leaves out, if any.
+            stalls: There are two workers, so that one goes on where the other stands still.
+        """
         self.task_queue = f"lane-{number}"
         self.mutation = mutation
         self.kills = 0
         self._cloud = cloud
         self._log = cloud.state_dir / "logs" / f"{self.task_queue}.log"
         self._process: Popen[bytes] | None = None
+        self._second: Popen[bytes] | None = None
+        self._stalls = stalls
         self._turn = threading.Lock()
 
     def __enter__(self) -> Self:
-        """Start the worker."""
+        """Start the worker, and its second."""
         self._start()
+        if self._stalls:
+            self._second = self._spawn()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the worker."""
-        if self._process:
-            stop_process(self._process, within=1.0)
+        """Stop the workers."""
+        for process in filter(None, (self._process, self._second)):
+            stop_process(process, within=1.0)
 
     def kill(self) -> None:
         """SIGKILL the worker, and start another when it is dead."""
@@ -66,6 +77,11 @@ class Lane:
             if self._process and self._process.poll() == -signal.SIGKILL:
                 self.kills += 1
                 self._start()
+
+    def go_on(self) -> None:
+        """SIGCONT whichever worker stands still."""
+        for process in filter(None, (self._process, self._second)):
+            process.send_signal(signal.SIGCONT)
 
     def last_words(self) -> str:
         """What the worker wrote last."""
@@ -84,6 +100,9 @@ class Lane:
             time.sleep(0.1)
 
     def _start(self) -> None:
+        self._process = self._spawn()
+
+    def _spawn(self) -> Popen[bytes]:
         environment = {
             **self._cloud.environment(),
             **_POLL,
@@ -92,4 +111,6 @@ class Lane:
             orders.VARIABLE: str(self._cloud.state_dir / ORDERS),
             "PYTHONPATH": str(ROOT),
         }
-        self._process = spawn([sys.executable, "-m", "tests.sweep.quick_worker"], environment, self._log, cwd=ROOT)
+        if self._stalls:
+            environment |= {orders.STALLS: "1", "MIGRATOR_ACT_BOUND": f"PT{orders.ACT_BOUND.seconds}S"}
+        return spawn([sys.executable, "-m", "tests.sweep.quick_worker"], environment, self._log, cwd=ROOT)

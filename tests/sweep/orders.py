@@ -8,9 +8,10 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -20,8 +21,16 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from localcloud.ledger import Entry
+
 VARIABLE = "SWEEP_ORDERS"
 """The environment variable that names the directory of the files."""
+
+STALLS = "SWEEP_STALLS"
+"""The environment variable of workers that stand still: two of them share a task queue, and hear of it soon."""
+
+ACT_BOUND = timedelta(seconds=9)
+"""Of such workers: as much longer than the silence after which an attempt counts as dead as in `policies.py`."""
 
 _STOPPED_WITHIN = 0.05
 
@@ -156,6 +165,31 @@ class _Obeying(ActivityInboundInterceptor):
         return result
 
 
-def acting_activities(told: Sequence[Told]) -> list[str]:
-    """The types of the activities that act, in the order in which they began."""
-    return list(dict.fromkeys(one.activity for one in told if one.acts))
+@dataclass(frozen=True)
+class Act:
+    """One activity that acted: when, by the clock of its workers, and which calls of it were accepted."""
+
+    activity: str
+    nth: int
+    began: str
+    returned: str
+    calls: tuple[tuple[str, str], ...]
+
+
+def acts(told: Sequence[Told], entries: Iterable[Entry]) -> list[Act]:
+    """The activities that act, each with the calls that fell into its time; records go on beside them."""
+    known = list(entries)
+    seen: Counter[str] = Counter()
+    found = []
+    for began in told:
+        if began.event != "began" or not began.acts or began.attempt > 1:
+            continue
+        seen[began.activity] += 1
+        returned = max((t.time for t in told if t.task == began.task and t.event == "returned"), default="")
+        calls = [(e.service, e.operation) for e in known if began.time <= e.time <= returned]
+        own = tuple(call for call in calls if call[0] not in _BESIDE)
+        found.append(Act(began.activity, seen[began.activity], began.time, returned, own))
+    return found
+
+
+_BESIDE = frozenset({"dynamodb", "callback", "sqs", "application"})

@@ -16,6 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
 from localcloud.faults import FaultPlan, Rule
+from localcloud.ledger import Entry
 from localcloud.report import Systems
 from localcloud.supervisor import Supervisor, request_for
 from migration.errors import MigrationError
@@ -71,12 +72,12 @@ class Site:
         self.orders = Orders(cloud.state_dir / ORDERS)
         cloud.faults.killer = self._kill
 
-    async def run(self, case: Case, mutation: str = "") -> Outcome:
+    async def run(self, case: Case, mutation: str = "", *, play: "type[Run] | None" = None) -> Outcome:
         """Run one case with a fresh application on the next free lane, and judge it by itself."""
         lanes = self._lanes[mutation]
         lane = await lanes.get()
         try:
-            return await _Run(self, lane, case, self._next_names()).play()
+            return await (play or Run)(self, lane, case, self._next_names()).play()
         finally:
             lanes.put_nowait(lane)
 
@@ -94,7 +95,7 @@ class Site:
         return Names(application, f"mig-{application}", dns_name, self._machines)
 
 
-class _Run:
+class Run:
     """One migration under one case."""
 
     def __init__(self, site: Site, lane: Lane, case: Case, names: Names) -> None:
@@ -113,6 +114,7 @@ class _Run:
         return self._site.client.get_workflow_handle(self._names.migration_id)
 
     async def play(self) -> Outcome:
+        """Start it, follow it to its end, and judge it."""
         began, outcome, site = time.monotonic(), self._outcome, self._site
         self._planned, kills = site.expect(self._case.rules(self._names), self._lane), self._lane.kills
         calls = len(site.calls)
@@ -191,9 +193,11 @@ class _Run:
         return request
 
     def _judge(self) -> None:
-        entries = self._site.cloud.ledger.entries()
-        self._outcome.entries = entries_of(entries, self._names)
+        self._outcome.entries = self._entries()
         self._outcome.problems += judge(self._outcome, self._site.systems)
+
+    def _entries(self) -> list[Entry]:
+        return entries_of(self._site.cloud.ledger.entries(), self._names)
 
     # --- following -----------------------------------------------------------------------------------------------
 
@@ -269,7 +273,13 @@ class _Run:
 
 @asynccontextmanager
 async def site(
-    state_dir: Path, *, applications: int, lanes: int, mutations: Sequence[str] = (), servers: int = 1
+    state_dir: Path,
+    *,
+    applications: int,
+    lanes: int,
+    mutations: Sequence[str] = (),
+    servers: int = 1,
+    stalls: bool = False,
 ) -> AsyncIterator[Site]:
     """Bring a cloud up for so many runs, with so many of them at a time, and a lane for each mutation.
 
@@ -279,13 +289,14 @@ async def site(
         lanes: How many at a time.
         mutations: Names of looks that a worker leaves out, with one lane each.
         servers: How many machines each application has.
+        stalls: Each lane has two workers.
     """
     cloud = Supervisor(state_dir, applications=applications, servers=servers, clock_factor=CLOCK_FACTOR)
     cloud.faults = watched = WatchedPlan()
     with ExitStack() as running:
         await asyncio.to_thread(running.enter_context, cloud)
         wanted = enumerate([*[""] * lanes, *mutations], start=1)
-        started = [running.enter_context(Lane(cloud, number, mutation)) for number, mutation in wanted]
+        started = [running.enter_context(Lane(cloud, number, mutation, stalls=stalls)) for number, mutation in wanted]
         for lane in started:
             await asyncio.to_thread(lane.wait_for_start)
         client = await Client.connect(cloud.local["temporal"], data_converter=pydantic_data_converter)

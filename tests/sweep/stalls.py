@@ -1,0 +1,101 @@
+"""A worker stands still where an activity has decided to act; it goes on when its migration was undone without it."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+
+from localcloud.report import Systems, report
+from tests.sweep.cases import ACTIVITY, STALLED, Case, Ending, Point
+from tests.sweep.checker import KEPT, Outcome, evidence_of
+from tests.sweep.invariants import broken
+from tests.sweep.orders import Told, acts
+from tests.sweep.site import Run
+
+MEANWHILE = Ending(
+    "undone meanwhile",
+    "ROLLED_BACK",
+    "source",
+    {
+        "replication": {"stableObservations": 1},
+        "soak": {"for": "PT10M", "end": "wait"},
+        "grace": "PT0S",
+        "rollback": {"to": "start", "keepTarget": "PT0S"},
+    },
+    keeps_target=True,
+)
+"""A person asks for a rollback to the start as soon as the worker stands still."""
+
+_PIVOT = ("mgn", "FinalizeCutover")
+_WAKES_WITHIN = 60.0
+_LOOK = 0.1
+_ROLLBACK = {"by": "approver-1@example.com", "to": "start", "comment": "it stands still"}
+
+
+def cases_of_stalls(reference: Outcome) -> list[Case]:
+    """One case for each activity before the pivot that has made calls, in the run without a fault."""
+    found = acts(reference.told, reference.entries)
+    before = next((place for place, act in enumerate(found) if _PIVOT in act.calls), len(found))
+    points = [Point(ACTIVITY, act.activity, None, act.nth) for act in found[:before] if act.calls]
+    return [Case(MEANWHILE, STALLED, (point,)) for point in points]
+
+
+class StalledRun(Run):
+    """A run whose worker stands still once; a second one of its lane undoes everything."""
+
+    async def _decide(self, phase: str) -> None:
+        if self._stalled() and "rollback" not in self._asked_for:
+            handle = self._site.client.get_workflow_handle(self._names.migration_id)
+            await handle.signal("rollback", _ROLLBACK)
+            self._asked_for.add("rollback")
+        await super()._decide(phase)
+
+    async def _callbacks_leave(self) -> None:
+        """When all has ended: let the worker go on, and wait until its attempt has ended, too."""
+        await super()._callbacks_leave()
+        before = len(self._entries())
+        await asyncio.to_thread(self._lane.go_on)
+        deadline = time.monotonic() + _WAKES_WITHIN
+        while any(not self._has_ended(stalled) for stalled in self._stalled()):
+            if time.monotonic() > deadline:
+                self._outcome.problems.append(f"its attempt did not end within {_WAKES_WITHIN:.0f} s after it went on")
+                break
+            await asyncio.sleep(_LOOK)
+        late = [f"{entry.service} {entry.operation}" for entry in self._entries()[before:]]
+        if late:
+            self._outcome.problems.append(f"landed after everything was undone: {', '.join(late)}")
+
+    def _stalled(self) -> list[Told]:
+        return self._site.orders.obeyed(self._names.migration_id)
+
+    def _has_ended(self, stalled: Told) -> bool:
+        told = self._site.orders.told(self._names.migration_id)
+        same = (one for one in told if (one.task, one.attempt, one.pid) == (stalled.task, stalled.attempt, stalled.pid))
+        return any(one.event in {"returned", "raised"} for one in same)
+
+    def _judge(self) -> None:
+        self._outcome.entries = self._entries()
+        self._outcome.problems += undone(self._outcome, self._site.systems)
+
+
+def undone(outcome: Outcome, systems: Systems) -> Iterator[str]:
+    """Every way in which a migration that was undone from wherever it stood is not undone."""
+    names = outcome.names
+    for line in report(systems, names.application, names.migration_id, "source"):
+        if line.subject not in KEPT | {"MGN lifecycle"} and not line.right:
+            yield f"{line.subject}: {line.said}"
+    yield from _records_left(outcome, systems)
+    yield from broken(evidence_of(outcome, systems))
+
+
+def _records_left(outcome: Outcome, systems: Systems) -> Iterator[str]:
+    """Every record of its machines is out of service, those included that carry nobody's tag."""
+    ids = {target for entry in outcome.entries for target in entry.targets if target.startswith("s-")}
+    items: Iterable[dict[str, object]] = systems.aws("mgn").describe_source_servers(filters={})["items"]
+    for item in items:
+        own = item["sourceServerID"] in ids or _names(item, outcome.names.servers)
+        if own and not item["isArchived"]:
+            yield f"the record {item['sourceServerID']} is still in service: {item['lifeCycle']}"
+
+
+def _names(item: dict[str, object], servers: Iterable[str]) -> bool:
+    return any(server in str(item.get("sourceProperties")) for server in servers)
