@@ -1,6 +1,6 @@
 """The cells of the failure matrix: every step, every fault, every choice of a request; and what each promises."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import product
 
@@ -84,12 +84,14 @@ class Promise:
         gate: The migration stands at the gate again before, ready for another cutover, and is then abandoned.
         asked: A person is asked what to do about the failure.
         repaired: The fault is taken back then, and the answer is `retry`; else the answer is `rollback`.
+        or_completes: It may complete instead, unasked: a look has found the effect of a call that answered otherwise.
     """
 
     ends: Phase
     gate: bool = False
     asked: bool = False
     repaired: bool = False
+    or_completes: bool = False
 
     def __str__(self) -> str:
         """The way and the end."""
@@ -111,17 +113,19 @@ def promise(cell: Cell) -> Promise:
 def _failure(cell: Cell) -> Promise:
     if cell.step is Step.VALIDATE:
         return Promise(Phase.FAILED)
-    asked = cell.past_the_pivot or cell.action is FailureAction.PAUSE
+    found = cell.fault is Fault.FAILS_AFTER
+    if cell.past_the_pivot:
+        # A call that hangs there is waited for without end: nobody is asked, and it goes on when the call does.
+        asked = cell.fault is not Fault.HANGS
+        return Promise(Phase.COMPLETED, asked=asked, repaired=asked, or_completes=found)
+    asked = cell.action is FailureAction.PAUSE
     # Both answers at both depths: a repair and a retry for one half of the faults, a rollback for the other.
-    repaired = cell.past_the_pivot or (
-        asked and (FAILURES.index(cell.fault) + (cell.depth is RollbackTo.START)) % 2 == 1
-    )
-    if repaired:
-        return Promise(Phase.COMPLETED, asked=True, repaired=True)
-    return _undone(cell, Phase.ROLLED_BACK, asked=asked)
+    if asked and (FAILURES.index(cell.fault) + (cell.depth is RollbackTo.START)) % 2 == 1:
+        return Promise(Phase.COMPLETED, asked=True, repaired=True, or_completes=found)
+    return replace(_undone(cell, Phase.ROLLED_BACK), asked=asked, or_completes=found)
 
 
-def _undone(cell: Cell, ends: Phase, *, asked: bool = False) -> Promise:
+def _undone(cell: Cell, ends: Phase) -> Promise:
     if cell.depth is RollbackTo.READY and cell.past_the_gate:
-        return Promise(Phase.CANCELLED, gate=True, asked=asked)
-    return Promise(ends, asked=asked)
+        return Promise(Phase.CANCELLED, gate=True)
+    return Promise(ends)

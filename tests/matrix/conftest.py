@@ -1,5 +1,7 @@
 """`pytest tests/matrix`: options that choose cells, and the table at the end."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from migration.steps import STEPS
@@ -44,16 +46,17 @@ def _cell(item: pytest.Item) -> Cell | None:
 def matrix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Matrix:
     """All chosen cells, played together before the first of them is looked at."""
     writer = request.config.get_terminal_writer()
+    capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def tell(verdict: Verdict) -> None:
         state = "FAILED" if verdict.problems else "passed"
-        writer.line(f"{state} {verdict.seconds:5.0f} s  {verdict.cell} {verdict.where} ({verdict.application})")
-        writer.flush()
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            writer.line(f"{state} {verdict.seconds:5.0f} s  {verdict.cell} {verdict.where} ({verdict.application})")
+            writer.flush()
 
     lanes = (request.config.getoption("--patient-lanes"), request.config.getoption("--impatient-lanes"))
     played = Matrix(lambda: tmp_path_factory.mktemp("matrix"), tell, lanes)
     request.config.stash[_MATRIX] = played
-    writer.line()
     played.play([cell for item in request.session.items if (cell := _cell(item))])
     return played
 

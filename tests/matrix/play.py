@@ -279,18 +279,24 @@ class Play:
         if status is None:
             return
         verdict.told.append(f"{status.phase}, the {status.served_by} serves: {status.message}")
-        if status.phase is not promised.ends:
-            verdict.problems.append(f"ended {status.phase}, not {promised.ends}: {status.message}")
         if described.status is not self._temporal_status(status.phase):
             verdict.problems.append(f"ended {status.phase}, and for Temporal {described.status}")
-        if promised.gate and not self._judged_gate:
-            verdict.problems.append("it never stood at the gate again")
-        if promised.asked and not self._asked:
-            verdict.problems.append("nobody was asked about the failure")
+        unasked = status.phase is Phase.COMPLETED and not self._asked and not self._judged_gate
+        if not (unasked and promised.or_completes):
+            verdict.problems += self._broken(promised, status)
         back = status.phase is not Phase.COMPLETED
         await self._judge("at the end", promises.at_the_start if back else promises.at_the_end, status)
         entries = entries_of(self._ground.cloud.ledger.entries(), self._names)
         await self._judge("always", lambda scene, told: promises.always(scene, told, entries), status)
+
+    def _broken(self, promised: Promise, status: MigrationStatus) -> Iterator[str]:
+        """Where the way to the end was not the promised one."""
+        if status.phase is not promised.ends:
+            yield f"ended {status.phase}, not {promised.ends}: {status.message}"
+        if promised.gate and not self._judged_gate:
+            yield "it never stood at the gate again"
+        if promised.asked and not self._asked:
+            yield "nobody was asked about the failure"
 
     def _temporal_status(self, phase: Phase) -> WorkflowExecutionStatus:
         if phase is Phase.CANCELLED and self._cell.fault in (Fault.CANCEL, Fault.CANCEL_LATE):

@@ -3,19 +3,21 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from activities.target import KEEP_UNTIL_TAG
 from localcloud.ledger import Entry
 from localcloud.report import Systems, report
 from migration.marks import MARK_TAG
-from migration.status import MigrationStatus, Phase, Side
+from migration.status import MigrationStatus, Side, StepState
+from migration.steps import Step
 from tests.matrix.photograph import Photograph, claimed, compare, photograph
 from tests.sweep.cases import Names
+from tests.sweep.invariants import Evidence, Instance, broken
 
 _AS_BEFORE = ("names", "machines", "items", "claims")
 _LEFT_TO_THE_SWEEP = frozenset({"callbacks", "ledger"})
 """Lines of the report that depend on how often something was tried."""
-
-_LAUNCHES = frozenset({"StartTest", "StartCutover"})
 
 
 @dataclass(frozen=True)
@@ -67,20 +69,34 @@ def at_the_end(scene: Scene, status: MigrationStatus) -> Iterator[str]:
 
 
 def always(scene: Scene, status: MigrationStatus, entries: Sequence[Entry]) -> Iterator[str]:
-    """What holds however it ended."""
-    told = scene.systems.application(scene.names.application)
-    yield from (f"two sides at once: {overlap}" for overlap in told["overlaps"])
-    marks = Counter(_mark(entry) for entry in entries if entry.operation in _LAUNCHES)
-    yield from (f"{mark} was launched {count} times" for mark, count in marks.items() if count > 1)
+    """What holds however it ended: the invariants of the sweep's checker, and the books."""
+    yield from broken(_evidence(scene, status, entries))
+    marks = Counter(entry.detail.get("tags", {}).get(MARK_TAG) for entry in entries if entry.operation == "StartTest")
+    yield from (f"StartTest for {mark}: {count} times" for mark, count in marks.items() if count > 1)
     yield from _books(scene, status)
     if status.undo:
         yield f"it ended, and would still undo {', '.join(line.kind for line in status.undo)}"
-    if not any(entry.operation == "FinalizeCutover" for entry in entries) and status.phase is Phase.COMPLETED:
-        yield "it completed without its pivot"
 
 
-def _mark(entry: Entry) -> str:
-    return f"{entry.operation} {entry.detail.get('tags', {}).get(MARK_TAG)}"
+def _evidence(scene: Scene, status: MigrationStatus, entries: Sequence[Entry]) -> Evidence:
+    verify = next(line for line in status.steps if line.step is Step.VERIFY)
+    seen_healthy = verify.ended if verify.state is StepState.DONE else None
+    return Evidence(
+        servers=(scene.names.server,),
+        entries=entries,
+        application=scene.systems.application(scene.names.application),
+        instances=[_instance(one) for one in scene.systems.instances(scene.names.migration_id)],
+        served_by="target" if status.served_by is Side.TARGET else "source",
+        preserved={one for preserved in status.preserved for one in preserved.instance_ids},
+        verified=seen_healthy.isoformat() if seen_healthy else None,
+        writes_given_up=bool(status.preserved),
+    )
+
+
+def _instance(described: dict[str, Any]) -> Instance:
+    kept = any(tag["Key"] == KEEP_UNTIL_TAG for tag in described.get("Tags", ()))
+    address = described.get("PrivateIpAddress")
+    return Instance(described["InstanceId"], address, described["State"]["Name"], kept=kept)
 
 
 def _books(scene: Scene, status: MigrationStatus) -> Iterator[str]:
