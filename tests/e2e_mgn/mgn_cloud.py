@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import pytest
 
 from localcloud.aws.mgn import MgnSettings
 from localcloud.report import Ending, Systems
@@ -16,9 +18,20 @@ from localcloud.supervisor import Supervisor
 from localcloud.up import Program, wait_for_pollers
 from migration.status import MigrationStatus, Phase, StepProgress
 from migration.steps import Step
-from tests.e2e.local_cloud import LocalCloud, mark_of, until
+from tests.e2e.local_cloud import APPROVER, LocalCloud, mark_of, until
+
+TOLD_WITHIN = 180.0
+"""Seconds: all stories of a cloud, which are told side by side."""
 
 _LOOK = 0.2
+_WAITS_FOR_A_PERSON = frozenset({Phase.AWAITING_DECISION, Phase.ROLLBACK_INCOMPLETE})
+
+Told = TypeVar("Told")
+Story = asyncio.Task[Told]
+"""A migration under way, and later told: its `result()` is what was seen, or raises what went wrong."""
+
+Played = TypeVar("Played")
+"""A dataclass of stories."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +45,18 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Judged:
-    """How a migration ended, and what the systems say of it that is not as it should be."""
+    """How a migration ended, and what the systems say of it.
+
+    Attributes:
+        last: Its status.
+        wrong: What is not as it should be.
+        calls: How often each call on one of its servers was accepted.
+        cutovers: How often each server was launched for a cutover under each mark.
+    """
 
     last: MigrationStatus
     wrong: list[str]
+    calls: Counter[str]
     cutovers: dict[tuple[str, str], int]
 
 
@@ -93,11 +114,6 @@ class MgnCloud(LocalCloud):
 
         await until(f"{what} is seen of {application}", look)
 
-    async def calls(self, application: str, service: str, operation: str) -> int:
-        """How many such calls the service accepted that touched a server of an application."""
-        servers = {vm["name"] for vm in self.systems.vms(application)}
-        return sum(bool(servers & set(entry["targets"])) for entry in await self.ledger(service, operation))
-
     # --- driving -------------------------------------------------------------------------------------------------
 
     async def begin(self, application: str, **overrides: Any) -> None:
@@ -111,25 +127,56 @@ class MgnCloud(LocalCloud):
         """Approve when the migration asks for it for that time."""
         await self.approve(await self.at_the_gate(f"mig-{application}", entry))
 
+    async def reaches(self, migration_id: str, *phases: Phase) -> MigrationStatus:
+        """As the base has it; a migration that wants a person whom the story does not have is a failure at once."""
+        status = await super().reaches(migration_id, *phases, *_WAITS_FOR_A_PERSON)
+        if status.phase not in phases:
+            pytest.fail(f"{migration_id} is {status.phase}: {status.message}")
+        return status
+
     async def asks(self, application: str) -> MigrationStatus:
         """Wait until a failure of the migration wants a decision."""
         return await self.reaches(f"mig-{application}", Phase.AWAITING_DECISION)
 
     async def decide(self, application: str, name: str, **words: str) -> None:
-        """Decide something as the approver."""
-        await (await self.migrations()).decide(f"mig-{application}", name, {"by": "approver-1@example.com", **words})
+        """Decide something as the approver; a question that was asked is answered when this returns."""
+        migration_id = f"mig-{application}"
+        await (await self.migrations()).decide(migration_id, name, {"by": APPROVER, **words})
+        await super().reaches(migration_id, *(set(Phase) - _WAITS_FOR_A_PERSON))
 
     async def judged(self, application: str, phase: Phase, ending: Ending, **launches: int) -> Judged:
         """Wait for the end, and read everything back; `launches` as `report` has them."""
         last = await self.reaches(f"mig-{application}", phase)
         wrong = await self.wrong_lines(application, ending, **launches)
-        return Judged(last, [f"{line.subject}: {line.said}" for line in wrong], await self.cutovers(application))
-
-    async def cutovers(self, application: str) -> dict[tuple[str, str], int]:
-        """How often each server was launched for a cutover under each mark."""
         servers = {vm["name"] for vm in self.systems.vms(application)}
-        launches = await self.launches(f"mig-{application}", "StartCutover")
-        return dict(Counter((server, mark_of(one)) for one in launches for server in servers & set(one["targets"])))
+        entries = [entry for service in ("mgn", "vcenter") for entry in await self.ledger(service)]
+        cutovers = await self.launches(f"mig-{application}", "StartCutover")
+        return Judged(
+            last=last,
+            wrong=[f"{line.subject}: {line.said}" for line in wrong],
+            calls=Counter(entry["operation"] for entry in entries if servers & set(entry["targets"])),
+            cutovers=Counter((server, mark_of(one)) for one in cutovers for server in servers & set(one["targets"])),
+        )
+
+
+def play(cloud: MgnCloud, begin: Callable[[], Played]) -> Played:
+    """Play stories to their ends, with the watch beside them.
+
+    Args:
+        cloud: Where they are played.
+        begin: Begins every story, and returns them.
+    """
+    return asyncio.run(_play(cloud, begin))
+
+
+async def _play(cloud: MgnCloud, begin: Callable[[], Played]) -> Played:
+    watching = asyncio.create_task(cloud.watch())
+    played = begin()
+    await asyncio.wait(vars(played).values(), timeout=TOLD_WITHIN)
+    for task in (watching, *vars(played).values()):
+        task.cancel()
+    await asyncio.gather(watching, *vars(played).values(), return_exceptions=True)
+    return played
 
 
 def step_of(status: MigrationStatus, step: Step) -> StepProgress:

@@ -12,7 +12,7 @@ import pytest
 from localcloud.aws.mgn import Durations, MgnSettings
 from migration.status import MigrationStatus, Phase, Side, StepState
 from migration.steps import Step
-from tests.e2e_mgn.mgn_cloud import Judged, MgnCloud, once_each, step_of
+from tests.e2e_mgn.mgn_cloud import Judged, MgnCloud, Story, once_each, play, step_of
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(400)]
 
@@ -23,15 +23,6 @@ FLAPS, HALF_A_FLAP = 5, 2.0
 OBSERVATIONS = 4
 
 PAUSE = {"action": "pause"}
-COUNTED = (
-    ("orders", "mgn", "RetryDataReplication"),
-    ("search", "mgn", "RetryDataReplication"),
-    ("wiki", "mgn", "StartTest"),
-    ("wiki", "vcenter", "CreateSnapshot_Task"),
-    ("jobs", "mgn", "StartTest"),
-    ("jobs", "mgn", "TerminateTargetInstances"),
-)
-"""Calls that are to be made once: application, service, operation."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +46,15 @@ class Flapping:
 class Told:
     """Every migration of this module's cloud."""
 
-    test_retried: Paused
-    test_failed: Judged
-    cutover_retried: Paused
-    stale: Judged
-    stalled_once: Judged
-    stalled_for_good: Paused
-    flapping: Flapping
-    delayed: Judged
-    hanging: Judged
-    calls: dict[str, int]
+    test_retried: Story[Paused]
+    test_failed: Story[Judged]
+    cutover_retried: Story[Paused]
+    stale: Story[Judged]
+    stalled_once: Story[Judged]
+    stalled_for_good: Story[Paused]
+    flapping: Story[Flapping]
+    delayed: Story[Judged]
+    hanging: Story[Judged]
 
 
 @pytest.fixture(scope="module")
@@ -72,33 +62,23 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     mgn = MgnSettings(factor=FACTOR, durations=Durations(stall_after=STALLS_AFTER * FACTOR))
     cloud = MgnCloud(tmp_path_factory.mktemp("faults"), mgn, applications=9)
     try:
-        yield asyncio.run(_play(cloud))
+        yield play(cloud, lambda: _begin(cloud))
     finally:
         cloud.stop()
 
 
-async def _play(cloud: MgnCloud) -> Told:
-    async with asyncio.TaskGroup() as going:
-        test_retried = going.create_task(_test_retried(cloud, "billing"))
-        test_failed = going.create_task(_test_failed(cloud, "shop"))
-        cutover_retried = going.create_task(_cutover_retried(cloud, "crm"))
-        stale = going.create_task(_stale(cloud, "stock"))
-        stalled_once = going.create_task(_stalled_once(cloud, "orders"))
-        stalled_for_good = going.create_task(_stalled_for_good(cloud, "search"))
-        flapping = going.create_task(_flapping(cloud, "mail"))
-        delayed = going.create_task(_delayed(cloud, "wiki"))
-        hanging = going.create_task(_hanging(cloud, "jobs"))
+def _begin(cloud: MgnCloud) -> Told:
+    begin = asyncio.create_task
     return Told(
-        test_retried=test_retried.result(),
-        test_failed=test_failed.result(),
-        cutover_retried=cutover_retried.result(),
-        stale=stale.result(),
-        stalled_once=stalled_once.result(),
-        stalled_for_good=stalled_for_good.result(),
-        flapping=flapping.result(),
-        delayed=delayed.result(),
-        hanging=hanging.result(),
-        calls={f"{one[0]} {one[2]}": await cloud.calls(*one) for one in COUNTED},
+        test_retried=begin(_test_retried(cloud, "billing")),
+        test_failed=begin(_test_failed(cloud, "shop")),
+        cutover_retried=begin(_cutover_retried(cloud, "crm")),
+        stale=begin(_stale(cloud, "stock")),
+        stalled_once=begin(_stalled_once(cloud, "orders")),
+        stalled_for_good=begin(_stalled_for_good(cloud, "search")),
+        flapping=begin(_flapping(cloud, "mail")),
+        delayed=begin(_delayed(cloud, "wiki")),
+        hanging=begin(_hanging(cloud, "jobs")),
     )
 
 
@@ -143,32 +123,34 @@ async def _stale(cloud: MgnCloud, application: str) -> Judged:
 
 
 def test_a_test_launch_that_fails_waits_for_a_person_and_succeeds_when_it_is_tried_again(told: Told) -> None:
-    asked = told.test_retried.asked
-    assert step_of(asked, Step.TEST).state is StepState.FAILED
-    assert asked.awaiting is not None
-    assert {"retry", "rollback"} <= set(asked.awaiting.choices)
-    assert _served_by(told.test_retried.application) == {"source"}
-    _completed(told.test_retried.end, "billing", "cutover/1")
+    story = told.test_retried.result()
+    assert step_of(story.asked, Step.TEST).state is StepState.FAILED
+    assert story.asked.awaiting is not None
+    assert {"retry", "rollback"} <= set(story.asked.awaiting.choices)
+    assert _served_by(story) == {"source"}
+    _completed(story.end, "billing", "cutover/1")
 
 
 def test_a_test_launch_that_fails_is_undone_by_itself(told: Told) -> None:
-    _rolled_back(told.test_failed, "MigrationExecutionError")
-    assert told.test_failed.cutovers == {}
+    _rolled_back(told.test_failed.result(), "MigrationExecutionError")
+    assert told.test_failed.result().cutovers == {}
 
 
 def test_a_cutover_launch_that_fails_leads_back_to_the_source_and_the_next_one_completes(told: Told) -> None:
-    assert told.cutover_retried.asked.served_by is Side.SOURCE
-    assert _served_by(told.cutover_retried.application) == {"source"}
-    assert told.cutover_retried.application["overlaps"] == []
-    _completed(told.cutover_retried.end, "crm", "cutover/1", "cutover/2")
+    story = told.cutover_retried.result()
+    assert story.asked.served_by is Side.SOURCE
+    assert _served_by(story) == {"source"}
+    assert story.application["overlaps"] == []
+    _completed(story.end, "crm", "cutover/1", "cutover/2")
 
 
 def test_a_cutover_from_an_older_snapshot_is_a_failure_and_a_test_from_one_is_not(told: Told) -> None:
-    _rolled_back(told.stale, "MigrationExecutionError")
-    assert told.stale.last.failure is not None
-    assert "stale data" in told.stale.last.failure.message
-    assert "SNAPSHOT_FAIL" in told.stale.last.failure.message
-    assert told.stale.cutovers == once_each("stock", "cutover/1")
+    story = told.stale.result()
+    _rolled_back(story, "MigrationExecutionError")
+    assert story.last.failure is not None
+    assert "stale data" in story.last.failure.message
+    assert "SNAPSHOT_FAIL" in story.last.failure.message
+    assert story.cutovers == once_each("stock", "cutover/1")
 
 
 # --- replication -------------------------------------------------------------------------------------------------
@@ -221,26 +203,28 @@ async def _flapping(cloud: MgnCloud, application: str) -> Flapping:
 
 
 def test_a_replication_that_stalls_is_tried_again_once_without_a_person(told: Told) -> None:
-    assert told.calls["orders RetryDataReplication"] == 1
-    assert step_of(told.stalled_once.last, Step.REPLICATE).entry == 1
-    _completed(told.stalled_once, "orders", "cutover/1")
+    story = told.stalled_once.result()
+    assert story.calls["RetryDataReplication"] == 1
+    assert step_of(story.last, Step.REPLICATE).entry == 1
+    _completed(story, "orders", "cutover/1")
 
 
 def test_a_replication_that_stays_stalled_is_a_persons_decision_that_names_mgns_error(told: Told) -> None:
-    asked = told.stalled_for_good.asked
-    assert asked.awaiting is not None
-    assert "SNAPSHOTS_FAILURE" in asked.awaiting.message
-    assert _served_by(told.stalled_for_good.application) == {"source"}
-    assert told.calls["search RetryDataReplication"] == 1
-    assert step_of(told.stalled_for_good.end.last, Step.REPLICATE).entry == 2
-    _completed(told.stalled_for_good.end, "search", "cutover/1")
+    story = told.stalled_for_good.result()
+    assert story.asked.awaiting is not None
+    assert "SNAPSHOTS_FAILURE" in story.asked.awaiting.message
+    assert _served_by(story) == {"source"}
+    assert story.end.calls["RetryDataReplication"] == 1
+    assert step_of(story.end.last, Step.REPLICATE).entry == 2
+    _completed(story.end, "search", "cutover/1")
 
 
 def test_a_lag_that_flaps_does_not_pass_the_gate_before_it_has_been_calm(told: Told) -> None:
-    ended = step_of(told.flapping.end.last, Step.REPLICATE).ended
+    story = told.flapping.result()
+    ended = step_of(story.end.last, Step.REPLICATE).ended
     assert ended is not None
-    assert ended >= told.flapping.calm + timedelta(seconds=OBSERVATIONS - 1)
-    _completed(told.flapping.end, "mail", "cutover/1")
+    assert ended >= story.calm + timedelta(seconds=OBSERVATIONS - 1)
+    _completed(story.end, "mail", "cutover/1")
 
 
 # --- calls that take long ----------------------------------------------------------------------------------------
@@ -274,16 +258,16 @@ async def _hanging(cloud: MgnCloud, application: str) -> Judged:
 
 
 def test_a_call_that_takes_longer_than_an_attempt_may_be_silent_is_not_made_twice(told: Told) -> None:
-    assert told.calls["wiki CreateSnapshot_Task"] == 1
-    assert told.calls["wiki StartTest"] == 1
-    assert told.delayed.last.downtime > timedelta(seconds=HEARTBEAT_TIMEOUT)
-    _completed(told.delayed, "wiki", "cutover/1")
+    story = told.delayed.result()
+    assert (story.calls["CreateSnapshot_Task"], story.calls["StartTest"]) == (1, 1)
+    assert story.last.downtime > timedelta(seconds=HEARTBEAT_TIMEOUT)
+    _completed(story, "wiki", "cutover/1")
 
 
 def test_a_call_that_hangs_is_given_up_and_its_effect_is_found_or_made_once(told: Told) -> None:
-    assert told.calls["jobs StartTest"] == 1
-    assert told.calls["jobs TerminateTargetInstances"] == 1
-    _completed(told.hanging, "jobs", "cutover/1")
+    story = told.hanging.result()
+    assert (story.calls["StartTest"], story.calls["TerminateTargetInstances"]) == (1, 1)
+    _completed(story, "jobs", "cutover/1")
 
 
 # --- judging -----------------------------------------------------------------------------------------------------
@@ -303,5 +287,5 @@ def _rolled_back(judged: Judged, failure: str) -> None:
     assert judged.last.failure.type == failure
 
 
-def _served_by(application: Any) -> set[str | None]:
-    return {server["servedBy"] for server in application["servers"]}
+def _served_by(story: Paused) -> set[str | None]:
+    return {server["servedBy"] for server in story.application["servers"]}

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 
@@ -12,7 +11,7 @@ from localcloud.aws.mgn import Durations, MgnSettings
 from localcloud.aws.mgn.switches import Switches
 from migration.status import MigrationStatus, Phase, Side, StepState
 from migration.steps import Step
-from tests.e2e_mgn.mgn_cloud import Judged, MgnCloud, Sighting, once_each, step_of
+from tests.e2e_mgn.mgn_cloud import Judged, MgnCloud, Sighting, Story, once_each, play, step_of
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(400)]
 
@@ -20,7 +19,9 @@ FACTOR = 240.0
 STALLS_AFTER = 8.0
 """Real seconds: longer than from the shutdown to the launch, and shorter than an unhealthy target is waited for."""
 
-SEEN_OFF = {
+Position = Literal["stalled", "disconnected", "lagNull"]
+
+SEEN_OFF: dict[Position, Sighting] = {
     "stalled": Sighting("CUTTING_OVER", "STALLED", launchable=True),
     "disconnected": Sighting("CUTTING_OVER", "DISCONNECTED", launchable=False),
     "lagNull": Sighting("CUTTING_OVER", "STALLED", launchable=False),
@@ -41,33 +42,37 @@ class BackAtTheGate:
 class Told:
     """Three migrations on a cloud with one position of the switch."""
 
-    off: Sighting
-    sightings: dict[str, list[Sighting]]
-    forward: Judged
-    to_start: Judged
-    to_ready: BackAtTheGate
+    forward: Story[Judged]
+    to_start: Story[Judged]
+    to_ready: Story[BackAtTheGate]
 
 
 @pytest.fixture(scope="module", params=sorted(SEEN_OFF))
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def off(request: pytest.FixtureRequest) -> Position:
+    position: Position = request.param
+    return position
+
+
+@pytest.fixture(scope="module")
+def cloud(off: Position, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MgnCloud]:
     durations = Durations(stall_after=STALLS_AFTER * FACTOR, rescan=2 * FACTOR)
-    mgn = MgnSettings(factor=FACTOR, durations=durations, source_off=request.param)
-    cloud = MgnCloud(tmp_path_factory.mktemp(request.param), mgn, applications=3)
-    try:
-        yield asyncio.run(_play(cloud, SEEN_OFF[request.param]))
-    finally:
-        cloud.stop()
+    mgn = MgnSettings(factor=FACTOR, durations=durations, source_off=off)
+    cloud = MgnCloud(tmp_path_factory.mktemp(off), mgn, applications=3)
+    yield cloud
+    cloud.stop()
 
 
-async def _play(cloud: MgnCloud, off: Sighting) -> Told:
-    watching = asyncio.create_task(cloud.watch())
-    try:
-        forward, to_start, to_ready = await asyncio.gather(_forward(cloud, off), _to_start(cloud), _to_ready(cloud))
-    finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-    return Told(off, dict(cloud.sightings), forward, to_start, to_ready)
+@pytest.fixture(scope="module")
+def told(cloud: MgnCloud, off: Position) -> Told:
+    return play(cloud, lambda: _begin(cloud, SEEN_OFF[off]))
+
+
+def _begin(cloud: MgnCloud, off: Sighting) -> Told:
+    return Told(
+        forward=asyncio.create_task(_forward(cloud, off)),
+        to_start=asyncio.create_task(_to_start(cloud)),
+        to_ready=asyncio.create_task(_to_ready(cloud)),
+    )
 
 
 async def _forward(cloud: MgnCloud, off: Sighting) -> Judged:
@@ -104,27 +109,32 @@ def test_every_position_of_the_switch_is_played() -> None:
 
 
 @pytest.mark.parametrize("application", ["billing", "shop", "crm"])
-def test_mgn_missed_the_source_while_its_migration_was_in_cutover(told: Told, application: str) -> None:
-    assert told.off in told.sightings[f"mig-{application}"]
+def test_mgn_missed_the_source_while_its_migration_was_in_cutover(
+    cloud: MgnCloud, told: Told, off: Position, application: str
+) -> None:
+    assert told.forward.done()
+    assert SEEN_OFF[off] in cloud.sightings[f"mig-{application}"]
 
 
 def test_a_migration_is_finalized_with_a_source_that_has_long_been_off(told: Told) -> None:
-    assert (told.forward.last.phase, told.forward.last.served_by) == (Phase.COMPLETED, Side.TARGET)
-    assert told.forward.wrong == []
-    assert told.forward.cutovers == once_each("billing", "cutover/1")
-    assert told.forward.last.preserved == []
+    story = told.forward.result()
+    assert (story.last.phase, story.last.served_by) == (Phase.COMPLETED, Side.TARGET)
+    assert story.wrong == []
+    assert story.cutovers == once_each("billing", "cutover/1")
+    assert story.last.preserved == []
 
 
 def test_a_rollback_to_the_start_leaves_the_source_serving_and_nothing_behind(told: Told) -> None:
-    assert (told.to_start.last.phase, told.to_start.last.served_by) == (Phase.ROLLED_BACK, Side.SOURCE)
-    assert [result.kind for result in told.to_start.last.undone if not result.done] == []
-    assert told.to_start.wrong == []
-    assert told.to_start.cutovers == once_each("shop", "cutover/1")
+    story = told.to_start.result()
+    assert (story.last.phase, story.last.served_by) == (Phase.ROLLED_BACK, Side.SOURCE)
+    assert [result.kind for result in story.last.undone if not result.done] == []
+    assert story.wrong == []
+    assert story.cutovers == once_each("shop", "cutover/1")
 
 
-def test_a_rollback_to_ready_compares_the_disks_again_before_it_stands_at_the_gate(told: Told) -> None:
-    gate, seen = told.to_ready.gate, told.to_ready.seen
-    missed = seen.index(told.off)
+def test_a_rollback_to_ready_compares_the_disks_again_before_it_stands_at_the_gate(told: Told, off: Position) -> None:
+    gate, seen = told.to_ready.result().gate, told.to_ready.result().seen
+    missed = seen.index(SEEN_OFF[off])
     assert any(sight.replication == "RESCAN" for sight in seen[missed:])
     assert seen[-1] == Sighting("READY_FOR_CUTOVER", "CONTINUOUS", launchable=True)
     assert (step_of(gate, Step.REPLICATE).state, step_of(gate, Step.REPLICATE).entry) == (StepState.DONE, 2)
@@ -132,13 +142,14 @@ def test_a_rollback_to_ready_compares_the_disks_again_before_it_stands_at_the_ga
 
 
 def test_a_migration_that_stands_at_the_gate_again_is_served_by_its_source(told: Told) -> None:
-    assert (told.to_ready.gate.served_by, told.to_ready.gate.approvals) == (Side.SOURCE, [])
-    assert {server["servedBy"] for server in told.to_ready.application["servers"]} == {"source"}
-    assert told.to_ready.application["overlaps"] == []
+    story = told.to_ready.result()
+    assert (story.gate.served_by, story.gate.approvals) == (Side.SOURCE, [])
+    assert {server["servedBy"] for server in story.application["servers"]} == {"source"}
+    assert story.application["overlaps"] == []
 
 
 def test_after_a_rollback_to_ready_a_second_cutover_completes(told: Told) -> None:
-    end = told.to_ready.end
+    end = told.to_ready.result().end
     assert (end.last.phase, end.last.served_by, end.last.generation) == (Phase.COMPLETED, Side.TARGET, 1)
     assert end.wrong == []
     assert end.cutovers == once_each("crm", "cutover/1", "cutover/2")
