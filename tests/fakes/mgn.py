@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from migration.errors import Conflict, MigrationError, NotFound, Unavailable
+from migration.errors import Conflict, MigrationExecutionError, NotFound, Unavailable
 from migration.ports import JobEvent, JobServer, LaunchJob, LaunchTarget, ReplicationSettings, SourceServer
 from tests.fakes.calls import Faulty
 
@@ -142,7 +142,7 @@ class FakeReplication(Faulty):
     def _start(
         self, operation: str, ids: Sequence[str], tags: Mapping[str, str], allowed: set[str], state: str
     ) -> LaunchJob:
-        self._refuse_busy(ids)
+        self._for_job(ids)
         for one in ids:
             record = self.records[one]
             self._require(record.life_cycle in allowed and record.lag is not None, f"{one} is {record.life_cycle}")
@@ -154,7 +154,7 @@ class FakeReplication(Faulty):
         return job
 
     def terminate_target_instances(self, source_server_ids: Sequence[str], tags: Mapping[str, str]) -> LaunchJob:
-        self._refuse_busy(source_server_ids)
+        self._for_job(source_server_ids)
         for one in source_server_ids:
             record = self.records[one]
             self._require(record.life_cycle not in {"TESTING", "CUTTING_OVER", "CUTOVER"}, f"{one} {record.life_cycle}")
@@ -178,7 +178,7 @@ class FakeReplication(Faulty):
         return self.logs.get(job_id, [])
 
     def change_life_cycle_state(self, source_server_id: str, state: str) -> None:
-        record = self.records[source_server_id]
+        record = self._record(source_server_id)
         if record.life_cycle == state:
             return
         self._refuse_busy([source_server_id])
@@ -188,25 +188,36 @@ class FakeReplication(Faulty):
             self.edit(source_server_id, life_cycle=state)
 
     def finalize_cutover(self, source_server_id: str) -> None:
-        record = self.records[source_server_id]
+        record = self._record(source_server_id)
         if record.life_cycle == "CUTOVER":
             return
+        self._refuse_busy([source_server_id])
         self._require(record.life_cycle == "CUTTING_OVER", record.life_cycle)
         with self.effect("finalize_cutover", source_server_id):
             self.edit(source_server_id, life_cycle="CUTOVER", replication_state="DISCONNECTED", lag=None)
 
     def disconnect(self, source_server_id: str) -> None:
-        if self.records[source_server_id].replication_state == "DISCONNECTED":
+        if self._record(source_server_id).replication_state == "DISCONNECTED":
             return
+        self._refuse_busy([source_server_id])
         with self.effect("disconnect", source_server_id):
             self.edit(source_server_id, life_cycle="DISCONNECTED", replication_state="DISCONNECTED", lag=None)
 
     def archive(self, source_server_id: str) -> None:
-        record = self.records[source_server_id]
+        record = self._record(source_server_id)
         self._require(record.life_cycle in {"CUTOVER", "DISCONNECTED"}, record.life_cycle)
         if not record.archived:
             with self.effect("archive", source_server_id):
                 self.edit(source_server_id, archived=True)
+
+    def _record(self, source_server_id: str) -> SourceServer:
+        return self.servers([source_server_id])[source_server_id]
+
+    def _for_job(self, ids: Sequence[str]) -> None:
+        """Refuse what cannot get a job; such calls know no NotFound."""
+        if unknown := [one for one in ids if one not in self.records]:
+            raise MigrationExecutionError(f"there is no source server {', '.join(unknown)}")
+        self._refuse_busy(ids)
 
     def _refuse_busy(self, ids: Sequence[str]) -> None:
         for job in self._jobs.values():
@@ -216,5 +227,4 @@ class FakeReplication(Faulty):
     @staticmethod
     def _require(allowed: bool, message: str) -> None:
         if not allowed:
-            error: MigrationError = Conflict(message)
-            raise error
+            raise Conflict(message)
