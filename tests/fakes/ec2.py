@@ -77,9 +77,10 @@ class FakeCloud(Faulty):
         return instance_id in self.known and self.known[instance_id].state not in _GOING
 
     def stop(self, instance_ids: Sequence[str]) -> None:
-        with self.effect("stop", *instance_ids):
-            for one in instance_ids:
-                if self.known[one].state == "running":
+        running = [one for one in instance_ids if one in self.known and self.known[one].state == "running"]
+        if running:
+            with self.effect("stop", *running):
+                for one in running:
                     self.edit(one, state="stopping")
 
     def protect(self, instance_id: str, *, on: bool) -> None:
@@ -96,7 +97,9 @@ class FakeCloud(Faulty):
         key = (instance_id, str(sorted(tags.items())))
         if key not in self.snapshots:
             with self.effect("snapshot", instance_id):
-                self.snapshots[key] = (f"snap-{instance_id}-root", f"snap-{instance_id}-data")
+                sets = sum(of == instance_id for of, _ in self.snapshots)
+                name = f"snap-{instance_id}{f'-{sets + 1}' if sets else ''}"
+                self.snapshots[key] = (f"{name}-root", f"{name}-data")
         return self.snapshots[key]
 
     def snapshots_completed(self, snapshot_ids: Sequence[str]) -> bool:
