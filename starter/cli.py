@@ -133,7 +133,7 @@ def status(migration_id: Id, output: OutputOption = Output.TEXT) -> None:
         return
     if trouble:
         typer.echo(view.stale(found, trouble), err=True)
-    Console().print(view.table(found, waits))
+    view.console().print(view.screen(found, waits))
 
 
 def _stored(migration_id: str, trouble: MigrationError) -> MigrationStatus:

@@ -54,10 +54,10 @@ async def _live(
     migrations: Migrations, migration_id: str, console: Console, on_change: Callable[[MigrationStatus], None] | None
 ) -> MigrationStatus:
     last = await migrations.status(migration_id)
-    with Live(view.table(last, []), console=console, refresh_per_second=4) as live:
+    with Live(view.screen(last, []), console=console, refresh_per_second=4) as live:
         async for status, waits in changes(migrations, migration_id):
             last = status
-            live.update(view.table(status, waits))
+            live.update(view.screen(status, waits))
             if on_change:
                 on_change(status)
     return last

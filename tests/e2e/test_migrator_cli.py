@@ -133,7 +133,8 @@ async def test_status_says_where_it_stands_to_programs_and_to_people(stories: St
     told = await stories.told(is_led_by_the_cli)
     assert told.status.json["phase"] == "AWAITING_APPROVAL"
     assert "readModel" not in told.status.json
-    assert "waits for approver-1@example.com, approver-2@example.com" in told.text.out
+    assert "must act  approver-1@example.com, approver-2@example.com" in told.text.out
+    assert "migrator approve mig-mail --as WHO" in told.text.out
     assert "mail-web-02: READY_FOR_CUTOVER" in told.text.out
 
 
