@@ -30,8 +30,8 @@ up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
 test: setup ## All tests but the sweeps and the failure matrix.
 	@$(PYTHON) -m pytest --ignore=tests/sweep --ignore=tests/matrix $(ARGS)
 
-sweep: setup ## Every mutating call of a migration refused, lost, throttled, its worker killed.
-	@$(PYTHON) -m pytest tests/sweep $(ARGS)
+sweep: setup ## Every activity and every call of a migration gone wrong; MUTATE=1: without its looks.
+	@$(PYTHON) -m pytest $(if $(MUTATE),tests/sweep/test_sweep_mutations.py,tests/sweep) $(ARGS)
 
 matrix: setup ## Every step failed, hung, cancelled, rolled back, its worker killed: where each ends.
 	@$(PYTHON) -m pytest tests/matrix $(ARGS)

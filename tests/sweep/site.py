@@ -127,6 +127,7 @@ class Run:
             if ended:
                 await self._callbacks_leave()
         outcome.calls = tuple(site.calls[calls:])
+        outcome.told = [told for workflow in self._workflows for told in site.orders.told(workflow)]
         self._take_back()
         if (killed := self._lane.kills - kills) != self._case.kills:
             outcome.problems.append(f"the worker was killed {killed} times, not {self._case.kills}")
@@ -153,8 +154,7 @@ class Run:
             await asyncio.to_thread(self._lane.keep_alive)
 
     async def _read_histories(self) -> None:
-        outcome, orders = self._outcome, self._site.orders
-        outcome.told = [told for workflow in self._workflows for told in orders.told(workflow)]
+        outcome = self._outcome
         obeyed = [told for told in outcome.told if told.event == "obeyed"]
         if len(obeyed) != len(self._case.orders()):
             outcome.problems.append(f"never met: of {self._case} only {[told.activity for told in obeyed]}")
