@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.aws import AwsSessions
-from localcloud.aws.mgn import MgnSettings
+from localcloud.aws.mgn import MgnSettings, mgn_backends
 from localcloud.aws.server import AwsServer
 from localcloud.faults import FaultPlan, Rule
 from localcloud.ledger import Entry, Ledger
@@ -36,6 +36,20 @@ class Cloud:
     def wait(self, mgn_seconds: float) -> None:
         """Let MGN's clock go on."""
         self.passed += mgn_seconds
+
+    def register(self, name: str, user_provided_id: str, **reported: Any) -> str:
+        """Install the agent on a machine of that name, past Systems Manager; the source server's id."""
+        usual: dict[str, Any] = {
+            "hostname": name,
+            "fqdn": f"{name}.example.internal",
+            "ip": "10.1.0.11",
+            "mac": "00:50:56:00:00:01",
+            "os": "Ubuntu 22.04.4 LTS",
+            "disks": [("/dev/sda", 8 * 2**30)],
+            "tags": {},
+        }
+        backend: Any = mgn_backends[ACCOUNT][REGION]
+        return str(backend.register_agent(user_provided_id=user_provided_id, **(usual | reported)))
 
     def lose_reply(self, service: str, operation: str, *targets: str) -> None:
         """The next such call has its effect, and no answer."""

@@ -8,10 +8,9 @@ import pytest
 
 from adapters.mgn import Mgn
 from adapters.mgn.launch import wanted_template
-from localcloud.aws.mgn import mgn_backends
 from migration.errors import NotFound, Unavailable
 from migration.ports import LaunchTarget
-from tests.contracts.aws_cloud import ACCOUNT, REGION, Cloud, local_aws
+from tests.contracts.aws_cloud import Cloud, local_aws
 
 SYNCED = 60 * 60
 LAUNCHED = 15 * 60
@@ -31,18 +30,9 @@ def service(cloud: Cloud) -> Mgn:
 
 
 @pytest.fixture
-def source_server_id() -> str:
-    server_id: str = mgn_backends[ACCOUNT][REGION].register_agent(
-        hostname="billing-web-01",
-        fqdn="billing-web-01.example.internal",
-        ip="10.1.0.11",
-        mac="00:50:56:00:00:01",
-        user_provided_id=f"vcenter-1:{next(_machines)}",
-        os="Ubuntu 22.04.4 LTS",
-        disks=[("/dev/sda", 8 * 2**30), ("/dev/sdb", 2**30)],
-        tags={},
-    )
-    return server_id
+def source_server_id(cloud: Cloud) -> str:
+    disks = [("/dev/sda", 8 * 2**30), ("/dev/sdb", 2**30)]
+    return cloud.register("billing-web-01", f"vcenter-1:{next(_machines)}", disks=disks)
 
 
 @pytest.fixture

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from activities.mgn import ApplicationMigration, AwaitJob, Launch
 from adapters.mgn import mgn
-from localcloud.aws.mgn import Quotas, mgn_backends
+from localcloud.aws.mgn import Quotas
 from migration.marks import Mark
 from migration.steps import Step
-from tests.contracts.aws_cloud import ACCOUNT, REGION, Cloud, local_aws
+from tests.contracts.aws_cloud import Cloud, local_aws
 from tests.fakes.environment import Attempts
 
 SYNCED = 60 * 60
@@ -39,20 +38,7 @@ def launches(cloud: Cloud) -> ApplicationMigration:
 
 
 def ready(cloud: Cloud, *names: str) -> list[str]:
-    backend: Any = mgn_backends[ACCOUNT][REGION]
-    ids: list[str] = [
-        backend.register_agent(
-            hostname=name,
-            fqdn=f"{name}.example.internal",
-            ip="10.1.0.11",
-            mac="00:50:56:00:00:01",
-            user_provided_id=f"vcenter-1:{name}",
-            os="Ubuntu 22.04.4 LTS",
-            disks=[("/dev/sda", 8 * 2**30)],
-            tags={},
-        )
-        for name in names
-    ]
+    ids = [cloud.register(name, f"vcenter-1:{name}") for name in names]
     cloud.wait(SYNCED)
     return ids
 

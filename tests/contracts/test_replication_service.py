@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
 
 from adapters.mgn import Mgn
-from localcloud.aws.mgn import mgn_backends
 from localcloud.aws.mgn.lifecycle import outcomes
 from localcloud.aws.mgn.switches import Switches
 from migration.errors import Conflict, MigrationError, NotFound, Unavailable
 from migration.ports import ReplicationService
-from tests.contracts.aws_cloud import ACCOUNT, REGION, Cloud, local_aws
+from tests.contracts.aws_cloud import Cloud, local_aws
 from tests.fakes.mgn import FakeReplication
 
 SYNCED = 60 * 60
@@ -66,19 +65,8 @@ class InTheLocalCloud:
         self.service: ReplicationService = Mgn(cloud.sessions, cloud.where)
 
     def register(self) -> str:
-        backend: Any = mgn_backends[ACCOUNT][REGION]
         name = f"web-{next(_numbers)}"
-        registered: str = backend.register_agent(
-            hostname=name,
-            fqdn=f"{name}.example.internal",
-            ip="10.1.0.11",
-            mac="00:50:56:00:00:01",
-            user_provided_id=f"vcenter-1:{name}",
-            os="Ubuntu 22.04.4 LTS",
-            disks=[("/dev/sda", 8 * 2**30)],
-            tags={},
-        )
-        return registered
+        return self._cloud.register(name, f"vcenter-1:{name}")
 
     def sync(self, one: str) -> None:
         self._cloud.wait(SYNCED)

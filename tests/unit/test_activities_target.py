@@ -190,7 +190,8 @@ def test_snapshots_are_waited_for(cloud: FakeCloud, targets: Targets) -> None:
     cloud.add("i-1", state="stopped")
     cloud.snapshots_end = False
     environment = Attempts(age=timedelta(minutes=2) - timedelta(milliseconds=50))
-    environment.not_yet(targets.preserve_targets, preserve("i-1"))
+    awaited = environment.not_yet(targets.preserve_targets, preserve("i-1")).message
+    assert awaited == "snapshots: snap-i-1-root, snap-i-1-data"
 
 
 @pytest.mark.parametrize("state", ["running", "terminated"])
