@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker, WorkerDeploymentConfig, WorkerDeploymentVersion
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.approvals import Approvals
 from activities.callbacks import Callbacks
 from activities.cmdb import Inventory
 from activities.dns import DomainNameSystem
@@ -26,6 +27,7 @@ from activities.source import Sources
 from activities.state import MigrationState
 from activities.target import Targets
 from activities.telemetry import LogContext
+from activities.watching import ReplicationWatch
 from adapters.aws import AwsSessions
 from adapters.dynamodb import DynamoMigrations
 from adapters.ec2 import ec2
@@ -34,6 +36,8 @@ from adapters.mgn import mgn
 from adapters.route53 import Route53
 from adapters.secrets import Secrets
 from adapters.servicenow import ServiceNow
+from adapters.signatures import JwsSignatures
+from adapters.signing_keys import approval_keys
 from adapters.ssm import ssm
 from adapters.vcenter import VCenter
 from adapters.webhook import StandardWebhooks
@@ -86,11 +90,13 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         ),
         Sources(hypervisors, commands, replication, bound, poll.source),
         ApplicationMigration(replication, bound, poll.replication, poll.job),
+        ReplicationWatch(replication, poll.replication),
         Targets(clouds, replication, bound, poll.job),
         ApplicationHealth(HttpHealth(), poll.health, poll.soak),
-        DomainNameSystem(names, bound, poll.dns),
+        DomainNameSystem(names, bound, poll.dns, poll.soak),
         Inventory(databases, bound),
         MigrationState(DynamoMigrations(sessions, settings.state_table)),
+        Approvals(JwsSignatures(approval_keys(settings.approval_keys))),
         Callbacks(webhook, Secrets(sessions), settings.callback_secret),
     ]
     return [method for instance in classes for method in _activity_methods(instance)]

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 from temporalio import activity
 
 from activities.errors import translated
-from activities.running import Attempt, acting, in_words
-from migration.errors import Conflict, CutoverError, NotFound, RollbackError
+from activities.running import Attempt, acting, in_words, look_again, now, remembered
+from migration.errors import Conflict, CutoverError, NotFound, RollbackError, VerificationError
 from migration.marks import Mark
 from migration.models import Model
 from migration.ports import DomainNames, RecordKey, RecordSet
@@ -31,6 +31,26 @@ class ChangeRecords(Model):
     changes: tuple[RecordChange, ...]
 
 
+class WatchRecords(Model):
+    """Watch until `until` that these records say what they became; wrong means `failures` looks in a row."""
+
+    changes: tuple[RecordChange, ...]
+    until: datetime
+    failures: int
+
+
+class RecordsWatched(Model):
+    """How a watch ended: with nothing wrong at its end, or with what the zone's servers answer instead."""
+
+    wrong: str | None = None
+
+
+class WrongLooks(Model):
+    """How many looks in a row found a record that says something else."""
+
+    count: int = 0
+
+
 @dataclass
 class DomainNameSystem:
     """What is done to DNS records."""
@@ -38,6 +58,7 @@ class DomainNameSystem:
     names: Callable[[str], DomainNames]
     act_bound: timedelta
     poll: timedelta
+    soak_poll: timedelta
 
     @activity.defn(no_thread_cancel_exception=True)
     @translated(CutoverError)
@@ -58,6 +79,21 @@ class DomainNameSystem:
         with acting(self.act_bound) as attempt:
             restored = [change for change in request.changes if self._restore(attempt, change, request.mark)]
             attempt.until(lambda: self._awaited(restored), self.poll)
+
+    @activity.defn
+    @translated(VerificationError)
+    def watch_records(self, request: WatchRecords) -> RecordsWatched:
+        """One look an attempt; records that are wrong at the end of the time are watched on until that is sure."""
+        behind = [words for change in request.changes if (words := self._behind(change))]
+        looks = WrongLooks(count=remembered(WrongLooks).count + 1 if behind else 0)
+        if looks.count >= request.failures:
+            return RecordsWatched(wrong=in_words(behind))
+        if behind or now() < request.until:
+            words = (
+                f"not as they were switched: {in_words(behind)}" if behind else "the records are as they were switched"
+            )
+            look_again(words, min(self.soak_poll, max(request.until - now(), self.poll)), remember=looks)
+        return RecordsWatched()
 
     def _restore(self, attempt: Attempt, change: RecordChange, mark: Mark) -> bool:
         """Put one record back; says whether it is now as it was. A zone that is gone has nothing to put back."""

@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, StringConstraints, model_validator
 
+from migration.changes import Change
 from migration.formats import Timestamp
 from migration.models import Model
 from migration.request import RollbackTo
+from migration.steps import Step
 
 Who = Annotated[str, StringConstraints(min_length=1, max_length=320, strip_whitespace=True)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -20,15 +22,22 @@ class Decision(Model):
 
 
 class Approve(Decision):
-    """Consent to the cutover, on the evidence that the hash names."""
+    """Consent to the cutover, on the evidence that the hash names; or (`for: delete`) to deleting the source.
+
+    Attributes:
+        jws: The signed decision, where the request counts signed ones only.
+    """
 
     evidence_hash: str | None = None
+    for_: Literal["cutover", "delete"] = Field("cutover", alias="for")
+    jws: str | None = None
 
 
 class Reject(Decision):
-    """No cutover: everything is undone, or (`to: ready`) the migration goes back to replicating."""
+    """No cutover: the migration goes back to replicating, or (`to: start`) everything is undone."""
 
     to: RollbackTo | None = None
+    jws: str | None = None
 
 
 class Rollback(Decision):
@@ -44,9 +53,11 @@ class Abandon(Decision):
 
 
 class Retry(Decision):
-    """Try the failed step, or the undo that is left, again."""
+    """Try the failed step, or the undo that is left, again; a step with a changed setting where that helps."""
 
     undo: str | None = None
+    step: Step | None = None
+    change: Change | None = None
 
 
 class Skip(Decision):
@@ -54,6 +65,7 @@ class Skip(Decision):
 
     reason: Words
     undo: str | None = None
+    step: Step | None = None
 
 
 class Acknowledge(Decision):
@@ -79,8 +91,31 @@ class Commit(Decision):
     """End the soak: go on to the point of no return."""
 
 
+class Pause(Decision):
+    """Stand still at the next safe point: before a step, while somebody serves the application."""
+
+
+class Resume(Decision):
+    """Go on after a pause."""
+
+
+class KeepSource(Decision):
+    """Do not retire the source, whatever the request says."""
+
+
 DecisionName = Literal[
-    "approve", "reject", "rollback", "abandon", "retry", "skip", "acknowledge", "reschedule", "commit"
+    "approve",
+    "reject",
+    "rollback",
+    "abandon",
+    "retry",
+    "skip",
+    "acknowledge",
+    "reschedule",
+    "commit",
+    "pause",
+    "resume",
+    "keepSource",
 ]
 
 DECISIONS: dict[DecisionName, type[Decision]] = {
@@ -93,6 +128,9 @@ DECISIONS: dict[DecisionName, type[Decision]] = {
     "acknowledge": Acknowledge,
     "reschedule": Reschedule,
     "commit": Commit,
+    "pause": Pause,
+    "resume": Resume,
+    "keepSource": KeepSource,
 }
 
 

@@ -18,6 +18,7 @@ class MessageType(StrEnum):
     APPROVAL_REQUESTED = "ApprovalRequested"
     DECISION_NEEDED = "DecisionNeeded"
     DECISION_REFUSED = "DecisionRefused"
+    DECISION_REMINDER = "DecisionReminder"
 
 
 class Message(Model):

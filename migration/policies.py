@@ -21,6 +21,13 @@ class ActivityPolicy(TypedDict, total=False):
     cancellation_type: ActivityCancellationType
 
 
+class LocalActivityPolicy(TypedDict, total=False):
+    """The options of an activity that runs beside its workflow, as `workflow.execute_local_activity` takes them."""
+
+    schedule_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
 READ = ActivityPolicy(
     start_to_close_timeout=5 * _MINUTE,
     schedule_to_close_timeout=_HOUR,
@@ -50,6 +57,11 @@ CLAIM = ActivityPolicy(
     cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
 """A short side effect of our own: its answer is waited for, so that what was granted can be given back."""
+
+VERIFY_SIGNATURE = LocalActivityPolicy(
+    schedule_to_close_timeout=10 * _SECOND, retry_policy=RetryPolicy(maximum_attempts=3)
+)
+"""A signature is verified beside the workflow: nothing outside the worker is asked."""
 
 WAIT = ActivityPolicy(
     start_to_close_timeout=90 * _SECOND,
@@ -98,6 +110,9 @@ AGENT_REGISTERS_WITHIN = 30 * _MINUTE
 
 NO_LAG = timedelta(0)
 
+LAG_PATIENCE = 10 * _MINUTE
+"""How long replication may be behind, while approvals wait, before the evidence counts as changed."""
+
 WATCH_AT_ONCE = timedelta(days=7)
 """How long one watch lasts while a commit is waited for."""
 
@@ -112,6 +127,9 @@ CALLBACK_KEEP_DEAD_LETTERS = timedelta(days=30)
 
 READ_MODEL_KEPT = timedelta(days=400)
 """How long the row of an ended migration stays in the read model."""
+
+EVENTS_KEPT = 100
+"""How many events wait for a bus; the oldest are given up."""
 
 DECISIONS_KEPT = 50
 """How many decisions a migration remembers, the refused ones included."""

@@ -70,11 +70,15 @@ class StepState(StrEnum):
 
 
 class Side(StrEnum):
-    """Who serves the application's users. NOBODY between quiesce and switch: the downtime."""
+    """Who serves the application's users. NOBODY between quiesce and switch: the downtime.
+
+    UNKNOWN is the word of a run whose claim was refused: another migration has the id or a server, and knows.
+    """
 
     SOURCE = "source"
     TARGET = "target"
     NOBODY = "nobody"
+    UNKNOWN = "unknown"
 
 
 class Live(BaseModel):
@@ -119,9 +123,10 @@ class ServerProgress(Live):
 
 
 class Awaiting(Model):
-    """Who must act, what they may decide, and until when."""
+    """Who must act, what they may decide, and until when; `step` is the one that failed, if one did."""
 
     what: str
+    step: Step | None = None
     message: str
     who: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
@@ -166,11 +171,65 @@ class UndoResult(Model):
     error: str | None = None
 
 
+class LeftUndone(Model):
+    """An undo that could not succeed: what it concerns, where that is found, and who acts."""
+
+    kind: str
+    step: Step
+    what: str
+    error: str | None = None
+    resources: tuple[str, ...] = ()
+    where: str
+    who: str
+
+
+class CheckResult(Model):
+    """What one check of a launched instance found last."""
+
+    server: str
+    check: str
+    healthy: bool
+    found: str
+
+
+class TestLaunch(Model):
+    """The test launch that counts: its job, its instances, and what was seen of them.
+
+    Attributes:
+        took: From its start until its instances were found healthy: how long a launch of this application takes.
+    """
+
+    __test__ = False  # not a test class, whatever its name says to pytest
+
+    job_id: str
+    at: datetime
+    took: timedelta
+    checks: tuple[CheckResult, ...] = ()
+
+
 class Window(Model):
-    """When the cutover may start."""
+    """When the cutover may take place.
+
+    Attributes:
+        latest_start: Later the cutover, and a rollback after it, would not fit.
+        latest_turn_back: A cutover that has not switched by then is rolled back to the gate.
+    """
 
     not_before: datetime
     not_after: datetime
+    latest_start: datetime
+    latest_turn_back: datetime
+
+    @classmethod
+    def between(cls, not_before: datetime, not_after: datetime, launch_takes: timedelta) -> "Window":
+        """The window of an application whose launch, and whose way back, take so long each."""
+        turn_back = not_after - launch_takes
+        return cls(
+            not_before=not_before,
+            not_after=not_after,
+            latest_start=turn_back - launch_takes,
+            latest_turn_back=turn_back,
+        )
 
 
 class Preserved(Model):
@@ -208,20 +267,28 @@ class MigrationStatus(Live):
     acknowledged: list[str] = []
     failure: Failure | None = None
 
+    test: TestLaunch | None = None
+    checks: list[CheckResult] = []
     evidence: dict[str, Any] | None = None
     evidence_hash: str | None = None
     approvals: list[Approval] = []
     decisions: list[DecisionRecord] = []
     window: Window | None = None
+    paused_by: str | None = None
+    used_signatures: list[str] = []
 
     undo: list[UndoLine] = []
     undone: list[UndoResult] = []
+    left: list[LeftUndone] = []
     past_point_of_no_return: bool = False
     cancel_requested: bool = False
     down_since: datetime | None = None
     downtime: timedelta = timedelta(0)
     divergence_since: datetime | None = None
     preserved: list[Preserved] = []
+    source_kept_by: str | None = None
+    source_retiring: bool = False
+    deletion_approvals: list[Approval] = []
 
 
 class MigrationResult(Model):

@@ -96,11 +96,6 @@ def read_carried(payload: RawValue) -> Carried:
         raise _bad_request([f"expected what an earlier run carried over: {error}"]) from None
 
 
-def read_text(text: str) -> MigrationRequest:
-    """The request that an earlier run accepted."""
-    return parse_request(text)
-
-
 def _bad_request(errors: Sequence[str]) -> ApplicationError:
     message = "the request is not valid:\n" + "\n".join(errors)
     return ApplicationError(message, {"errors": list(errors)}, type="ValidationError", non_retryable=True)

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from activities.prerequisites import RecordedName, SourceFacts
+from migration.changes import Changed
 from migration.messages import Message
 from migration.models import Model
 from migration.status import MigrationStatus
@@ -32,6 +33,9 @@ class Carried(Model):
     names: tuple[RecordedName, ...] = ()
     outbox: list[Message] = Field(default_factory=list)
     sent: int = 0
+    events: list[Message] = Field(default_factory=list)
+    emitted: int = 0
+    changes: list[Changed] = Field(default_factory=list)
     renewed: str | None = None
     claimed: bool = False
     committed_by: str | None = None

@@ -1,6 +1,7 @@
 """What the parts of one migration share: the request, the journal, the decision desk, the undo stack."""
 
 import asyncio
+import builtins
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -14,10 +15,11 @@ with workflow.unsafe.imports_passed_through():
     from migration import policies
     from migration.correlation import correlation_id
     from migration.marks import CORRELATION_TAG, MIGRATION_TAG, SERVER_TAG, Mark
+    from migration.messages import MessageType
     from migration.policies import ActivityPolicy
     from migration.ports import LaunchTarget, RecordKey, RecordSet, Where
     from migration.request import CheckTime, HttpCheck, MigrationRequest, Network, Server, ToServers
-    from migration.status import ServerProgress, UndoLine
+    from migration.status import Awaiting, Phase, ServerProgress, UndoLine
     from migration.steps import Step
     from workflows.desk import DecisionDesk
     from workflows.journal import Journal
@@ -30,9 +32,8 @@ Result = TypeVar("Result")
 class Context:
     """One migration's shared state, and the only way in which its steps act."""
 
-    def __init__(self, request: MigrationRequest, journal: Journal, desk: DecisionDesk) -> None:
+    def __init__(self, journal: Journal, desk: DecisionDesk) -> None:
         """Begin with an empty undo stack."""
-        self.request = request
         self.journal = journal
         self.desk = desk
         self.undo: list[Undo] = []
@@ -93,7 +94,43 @@ class Context:
             correlation_id=status.correlation_id,
         )
 
+    # --- waiting for people ----------------------------------------------------------------------------------
+
+    async def decided(self, condition: Callable[[], bool], summary: str, *, until: datetime | None = None) -> None:
+        """Wait for a person, who is reminded now and then. Raises TimeoutError when `until` has come."""
+        while True:
+            pause = self.request.on_failure.remind_every
+            if until is not None:
+                pause = min(pause, until - workflow.now())
+            try:
+                await workflow.wait_condition(
+                    condition, timeout=max(pause, timedelta(0)), timeout_summary=summary[:200]
+                )
+            except builtins.TimeoutError:
+                if until is not None and workflow.now() >= until:
+                    raise
+                self.journal.tell(MessageType.DECISION_REMINDER)
+            else:
+                return
+
+    async def until_resumed(self) -> None:
+        """Stand still while an operator wants it and somebody serves the application: there is no hurry then."""
+        status = self.journal.status
+        if status.paused_by is None or status.down_since is not None:
+            return
+        phase, message = status.phase, f"paused by {status.paused_by}"
+        way_back = () if status.past_point_of_no_return else ("rollback", "abandon")
+        awaiting = Awaiting(what="resume", message=message, choices=("resume", *way_back))
+        self.journal.phase(Phase.AWAITING_DECISION, message, awaiting)
+        await self.decided(lambda: status.paused_by is None, "resume")
+        self.journal.phase(phase, "resumed")
+
     # --- reading the request ---------------------------------------------------------------------------------
+
+    @property
+    def request(self) -> MigrationRequest:
+        """The request in force."""
+        return self.journal.request
 
     @property
     def where(self) -> Where:

@@ -1,19 +1,17 @@
-"""The decision desk: what people decide reaches a migration here, as a signal or as an update of the same name.
+"""The decision desk: what people decide is judged here, taken or refused in words, and kept either way."""
 
-Both carry plain JSON and share one handler under a lock. Every decision is kept, the refused ones with the reason.
-"""
-
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.approvals import Approvals, VerifySignature
     from migration import policies
+    from migration.changes import Changed, changed
     from migration.decisions import (
         DECISIONS,
         Abandon,
@@ -23,21 +21,23 @@ with workflow.unsafe.imports_passed_through():
         Decision,
         DecisionAnswer,
         DecisionName,
+        KeepSource,
+        Pause,
         Reject,
         Reschedule,
+        Resume,
         Retry,
         Rollback,
         Skip,
     )
+    from migration.messages import MessageType
     from migration.models import Model
     from migration.parsing import RequestErrors, parse_model
     from migration.request import MigrationRequest, RollbackTo
-    from migration.status import Approval, DecisionRecord, Phase, Window
+    from migration.status import Approval, DecisionRecord, MigrationStatus, Phase, Window
     from workflows.border import json_text
-    from workflows.journal import Journal
+    from workflows.journal import Journal, failure_of
     from workflows.saga import Stop
-
-REFUSED = "DecisionRefused"
 
 
 class Answer(Model):
@@ -56,11 +56,12 @@ class Refused(Exception):  # noqa: N818  an answer to a person
 class DecisionDesk:
     """Takes decisions, keeps them, and holds what they changed for the migration to see."""
 
-    def __init__(self, request: MigrationRequest, journal: Journal, interrupt: Callable[[], None]) -> None:
-        """`interrupt` makes the way forward stop where it stands."""
-        self._request = request
+    def __init__(self, text: str, journal: Journal, interrupt: Callable[[], None]) -> None:
+        """`text` is the request as it came; `interrupt` makes the way forward stop where it stands."""
+        self._text = text
         self._journal = journal
         self._interrupt = interrupt
+        self.changes: list[Changed] = []
         self.stop: Stop | None = None
         self.answer: Answer | None = None
         self.committed_by: str | None = None
@@ -68,24 +69,27 @@ class DecisionDesk:
         self.ending = False
 
     @property
-    def status(self) -> Any:
+    def status(self) -> MigrationStatus:
         """The migration's status."""
         return self._journal.status
 
+    @property
+    def _request(self) -> MigrationRequest:
+        return self._journal.request
+
     # --- taking ----------------------------------------------------------------------------------------------
 
-    def take(self, name: DecisionName, payload: RawValue) -> DecisionAnswer:
+    async def take(self, name: DecisionName, payload: RawValue) -> DecisionAnswer:
         """Take one decision, or refuse it; both are kept."""
+        decision = None
         try:
             decision = parse_decision(name, payload)
-        except RequestErrors as errors:
-            self.keep(name, None, accepted=False, message=str(errors))
-            raise Refused(str(errors)) from None
-        try:
+            if isinstance(decision, Approve | Reject):
+                await self._signed(decision)
             message = self._rules()[type(decision)](decision)
-        except Refused as refusal:
+        except (RequestErrors, Refused) as refusal:
             self.keep(name, decision, accepted=False, message=str(refusal))
-            raise
+            raise Refused(str(refusal)) from None
         self.keep(name, decision, accepted=True, message=message)
         return DecisionAnswer(message=message, phase=self.status.phase)
 
@@ -101,6 +105,17 @@ class DecisionDesk:
         )
         self.status.decisions = [*self.status.decisions, record][-policies.DECISIONS_KEPT :]
         self._journal.changed(f"{name} {'by ' + record.by if accepted and record.by else 'refused'}: {message}")
+        if not accepted:
+            self._journal.tell(MessageType.DECISION_REFUSED)
+
+    def lapse(self, reason: str) -> None:
+        """Approvals that were given hold no longer, and why."""
+        given, self.status.approvals = self.status.approvals, []
+        who = ", ".join(approval.approver for approval in given)
+        message = f"the approvals of {who} have lapsed: {reason}" if given else f"the evidence has changed: {reason}"
+        self._journal.changed(message)
+        record = DecisionRecord(name="approve", at=workflow.now(), accepted=False, message=message, by=who or None)
+        self.status.decisions = [*self.status.decisions, record][-policies.DECISIONS_KEPT :]
 
     def turn_back(self, stop: Stop) -> None:
         """Stop the way forward; a deeper or later word wins over an earlier one."""
@@ -120,9 +135,14 @@ class DecisionDesk:
             Acknowledge: self._acknowledge,
             Reschedule: self._reschedule,
             Commit: self._commit,
+            Pause: self._pause,
+            Resume: self._resume,
+            KeepSource: self._keep_source,
         }
 
     def _approve(self, decision: Approve) -> str:
+        if decision.for_ == "delete":
+            return self._approve_deletion(decision)
         rules = self._gate("approve")
         self._may_approve(decision.by)
         if self.status.evidence_hash is None:
@@ -138,14 +158,27 @@ class DecisionDesk:
         self.status.approvals = [*holding, approval]
         return f"approval {len(self.status.approvals)} of {rules.minimum}"
 
+    def _approve_deletion(self, decision: Approve) -> str:
+        """The second approval, by the rules of the first: that the retired source may be deleted."""
+        awaiting, rules = self.status.awaiting, self._request.approval
+        if awaiting is None or awaiting.what != "delete" or rules is None:
+            raise Refused(f"no source waits for an approval of its deletion: the migration is {self.status.phase}")
+        self._may_approve(decision.by)
+        given = self.status.deletion_approvals
+        if any(_same(decision.by, approval.approver) for approval in given):
+            raise Refused(f"{decision.by} has approved the deletion already")
+        approval = Approval(approver=decision.by, at=workflow.now(), comment=decision.comment)
+        self.status.deletion_approvals = [*given, approval]
+        return f"approval {len(self.status.deletion_approvals)} of {rules.minimum} of deleting the source"
+
     def _reject(self, decision: Reject) -> str:
         self._gate("reject")
         if not any(_same(decision.by, approver) for approver in self._approvers()):
             raise Refused(f"{decision.by} is not an approver; approvers are {', '.join(self._approvers())}")
-        to = decision.to or RollbackTo.START
+        to = decision.to or RollbackTo.READY
         why = f"rejected by {decision.by}" + (f": {decision.comment}" if decision.comment else "")
         self.turn_back(Stop(outcome=Phase.REJECTED, to=to, reason=why, by=decision.by))
-        return "rejected: everything is undone" if to is RollbackTo.START else "rejected: back to replicating"
+        return "rejected: everything is undone" if to is RollbackTo.START else "rejected: back to replicating (ready)"
 
     def _rollback(self, decision: Rollback) -> str:
         self._reversible("rollback")
@@ -161,12 +194,26 @@ class DecisionDesk:
         return "abandoned: everything is undone"
 
     def _retry(self, decision: Retry) -> str:
-        self._asked("retry", decision.undo)
+        self._asked("retry", decision)
+        words = self._change(decision) if decision.change else ""
         self.answer = Answer(retry=True, by=decision.by, undo=decision.undo)
-        return "trying again"
+        return f"trying again{words}"
+
+    def _change(self, decision: Retry) -> str:
+        """Put a changed setting in force, for the failed step and everything after it."""
+        step = self.status.awaiting.step if self.status.awaiting else None
+        if step is None or decision.change is None:
+            raise Refused("a setting is changed with the retry of a failed step; none waits for one")
+        changes = [*self.changes, Changed(step=step, change=decision.change)]
+        try:
+            self._journal.request = changed(self._text, changes)
+        except (ValueError, RequestErrors) as error:
+            raise Refused(str(error)) from None
+        self.changes = changes
+        return f", with another {', '.join(decision.change.names)}"
 
     def _skip(self, decision: Skip) -> str:
-        self._asked("skip", decision.undo)
+        self._asked("skip", decision)
         self.answer = Answer(retry=False, by=decision.by, reason=decision.reason, undo=decision.undo)
         return "skipped"
 
@@ -183,7 +230,12 @@ class DecisionDesk:
             raise Refused(f"the cutover has begun: a migration that is {self.status.phase} has no window to move")
         if decision.not_after <= workflow.now():
             raise Refused("the window is in the past: notAfter must be later than now")
-        self.status.window = Window(not_before=decision.not_before, not_after=decision.not_after)
+        takes = self.status.test.took if self.status.test else policies.NO_LAG
+        window = Window.between(decision.not_before, decision.not_after, takes)
+        if window.latest_start <= max(decision.not_before, workflow.now()):
+            takes_words = f"a launch of this application takes {takes}, and its way back as long"
+            raise Refused(f"the window is too short: {takes_words}")
+        self.status.window = window
         return f"the cutover may start between {decision.not_before} and {decision.not_after}"
 
     def _commit(self, decision: Commit) -> str:
@@ -192,7 +244,60 @@ class DecisionDesk:
         self.committed_by = decision.by
         return "committed: the point of no return comes next"
 
+    def _pause(self, decision: Pause) -> str:
+        if self._over() or self.ending or self.status.phase in (Phase.ROLLING_BACK, Phase.ROLLBACK_INCOMPLETE):
+            raise Refused(f"pause is refused: the migration is {self.status.phase}")
+        if self.status.paused_by is not None:
+            raise Refused(f"paused already, by {self.status.paused_by}")
+        self.status.paused_by = decision.by
+        return "the migration pauses before its next step, as soon as somebody serves the application"
+
+    def _resume(self, decision: Resume) -> str:  # noqa: ARG002  a rule like the others
+        if self.status.paused_by is None:
+            raise Refused("nothing to resume: the migration is not paused")
+        self.status.paused_by = None
+        return "the migration goes on"
+
+    def _keep_source(self, decision: KeepSource) -> str:
+        if self._over() or self.status.source_retiring:
+            raise Refused(f"the source's retirement cannot be stopped any more: the migration is {self.status.phase}")
+        self.status.source_kept_by = decision.by
+        return "the source is kept as it is"
+
     # --- conditions ------------------------------------------------------------------------------------------
+
+    async def _signed(self, decision: Approve | Reject) -> None:
+        """Where only signed decisions count: the signature is the decider's, about this, and used for the first time.
+
+        Raises:
+            Refused: It is not, and why.
+        """
+        if self._request.approval is None or not self._request.approval.signed:
+            return
+        if decision.jws is None:
+            raise Refused("only signed decisions count here: sign it, with `migrator approve --key`")
+        try:
+            signed = await workflow.execute_local_activity_method(
+                Approvals.verify_signature,
+                VerifySignature(token=decision.jws),
+                summary="verify the signature of a decision",
+                **policies.VERIFY_SIGNATURE,
+            )
+        except FailureError as error:
+            raise Refused(failure_of(error).message) from None
+        meant = "approve-delete" if getattr(decision, "for_", None) == "delete" else _name_of(decision)
+        about = {
+            "migrationId": (signed.migration_id, self.status.migration_id),
+            "generation": (signed.generation, self.status.generation),
+            "evidence hash": (signed.evidence_hash, self.status.evidence_hash),
+            "decision": (signed.decision, meant),
+            "subject": (signed.subject.casefold(), decision.by.casefold()),
+        }
+        if wrong := [f"{what} {found}, not {wanted}" for what, (found, wanted) in about.items() if found != wanted]:
+            raise Refused(f"the signature is for another decision: {'; '.join(wrong)}")
+        if signed.jti in self.status.used_signatures:
+            raise Refused("the signature was used before: sign again")
+        self.status.used_signatures = [*self.status.used_signatures, signed.jti]
 
     def _gate(self, what: str) -> Any:
         if self.status.phase is not Phase.AWAITING_APPROVAL or self._request.approval is None:
@@ -219,9 +324,12 @@ class DecisionDesk:
         if self.stop is not None and self.stop.to is RollbackTo.START:
             raise Refused(f"{what} is refused: everything is undone already, {self.stop.reason}")
 
-    def _asked(self, what: str, undo: str | None) -> None:
+    def _asked(self, what: str, decision: Retry | Skip) -> None:
         if what not in self._choices():
             raise Refused(f"nothing waits for {what}: the migration is {self.status.phase}")
+        failed, undo = self.status.awaiting.step if self.status.awaiting else None, decision.undo
+        if decision.step is not None and decision.step is not failed:
+            raise Refused(f"{decision.step} is not the step that waits for it; {failed or 'none'} is")
         if undo is not None and undo not in self.left:
             raise Refused(f"there is no undo {undo} left; left are {', '.join(self.left) or 'none'}")
 
@@ -246,77 +354,9 @@ def parse_decision(name: DecisionName, payload: RawValue) -> Decision:
     return parse_model(json_text(payload), DECISIONS[name])
 
 
+def _name_of(decision: Decision) -> str:
+    return next(name for name, kind in DECISIONS.items() if kind is type(decision))
+
+
 def _same(one: str, other: str) -> bool:
     return one.casefold() == other.casefold()
-
-
-class TakesDecisions:
-    """Gives a workflow one signal and one update for each decision (see the end of this file)."""
-
-    _desk: DecisionDesk | None = None
-    _desk_lock: asyncio.Lock
-
-    async def _take(self, name: DecisionName, payload: RawValue) -> DecisionAnswer:
-        await workflow.wait_condition(lambda: self._desk is not None)
-        async with self._desk_lock:
-            if self._desk is None:  # pragma: no cover  waited for above; for the type checker
-                raise Refused("the migration has not begun")
-            return self._desk.take(name, payload)
-
-
-Handler = Callable[..., Awaitable[Any]]
-
-
-def _signal_handler(name: DecisionName) -> Handler:
-    async def handle(self, payload: RawValue) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  see _offer
-        try:
-            await self._take(name, payload)
-        except Refused as refusal:
-            about = {"correlation_id": self._desk.status.correlation_id, "decision": name, "reason": str(refusal)}
-            workflow.logger.info("decision refused", extra=about)
-
-    return handle
-
-
-def _update_handler(name: DecisionName) -> Handler:
-    async def handle(self, payload: RawValue) -> DecisionAnswer:  # type: ignore[no-untyped-def]  # noqa: ANN001  see _offer
-        try:
-            answer: DecisionAnswer = await self._take(name, payload)
-        except Refused as refusal:
-            _refuse(str(refusal))
-        return answer
-
-    return handle
-
-
-def _shape_check(name: DecisionName) -> Callable[..., None]:
-    def check(self, payload: RawValue) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, ARG001  see _offer
-        try:
-            parse_decision(name, payload)
-        except RequestErrors as errors:
-            _refuse(str(errors))
-
-    return check
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ApplicationError(message, type=REFUSED, non_retryable=True)
-
-
-def _offer(name: DecisionName, about: str | None) -> None:
-    """Add the signal and the update of that name.
-
-    The SDK counts a parameter as `self` only where it has no annotation, and reads a payload as RawValue only
-    where the count of parameters fits: hence the bare `self` of the handlers.
-    """
-    # A migration waits for its handlers before it ends; one whose request is refused never answers them.
-    unanswered = workflow.HandlerUnfinishedPolicy.ABANDON
-    signal = workflow.signal(name=name, description=about, unfinished_policy=unanswered)(_signal_handler(name))
-    update = workflow.update(name=name, description=about, unfinished_policy=unanswered)(_update_handler(name))
-    update.validator(_shape_check(name))
-    setattr(TakesDecisions, f"{name}_signal", signal)
-    setattr(TakesDecisions, f"{name}_update", update)
-
-
-for _name, _model in DECISIONS.items():
-    _offer(_name, _model.__doc__)

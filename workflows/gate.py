@@ -1,19 +1,32 @@
 """The gate: evidence, approvals, the cutover window, and the DNS records' time to live."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.dns import ChangeRecords, DomainNameSystem, RecordChange
-    from activities.mgn import ApplicationMigration, ObserveReplication, ReplicationObserved
+    from activities.mgn import ApplicationMigration, AwaitReplication, ObserveReplication, ReplicationObserved
+    from activities.watching import ReplicationChanged, ReplicationWatch, WatchReplication
     from migration import policies
     from migration.canonical import sha256_hex
     from migration.ports import RecordSet
+    from migration.request import RollbackTo
     from migration.status import Awaiting, Phase, Window
     from migration.steps import Step
     from workflows.context import Context
-    from workflows.saga import RestoreNames
+    from workflows.saga import RestoreNames, Stop
+    from workflows.together import together
+
+
+class TestAgain(Exception):  # noqa: N818  a turn of the story, never seen outside
+    """The test launch is older than the request allows: it is made again."""
+
+    __test__ = False  # not a test class, whatever its name says to pytest
 
 
 class Gate:
@@ -25,19 +38,33 @@ class Gate:
         self._journal = context.journal
         self._status = context.journal.status
         self._lowered_at: datetime | None = None
+        self._opened = False
+        self._changed: ReplicationChanged | None = None
 
     async def pass_through(self) -> None:
-        """Wait for the quorum and the window, with the DNS TTL lowered in time."""
+        """Wait for the quorum and the window, with the DNS TTL lowered in time; changed evidence is shown anew."""
         self._status.approvals = []
-        self._status.evidence = self._status.evidence_hash = None
-        await self._publish_evidence()
-        while True:
+        while not self._opened:
+            self._changed = None
+            await self._publish_evidence()
+            await together(
+                lambda: self._opened or self._changed is not None,
+                self._open_in_time(),
+                self._watch_evidence(),
+                summary="approval of the cutover, its window, or changed evidence",
+            )
+            self._context.heed()
+            if self._changed is not None and not self._opened:
+                await self._start_over(self._changed)
+
+    async def _open_in_time(self) -> None:
+        while not self._opened:
             await self._quorum()
             if self._lowered_at is None and self._lowerable():
                 await self._lower_ttl_in_time()
             await self._until(self._may_start(), "the window, and the old DNS TTL, to be waited out")
-            if self._is_open():
-                return
+            await self._context.until_resumed()
+            self._opened = self._is_open()
 
     # --- evidence --------------------------------------------------------------------------------------------
 
@@ -55,13 +82,52 @@ class Gate:
             "generation": status.generation,
             "entry": self._journal.progress(Step.APPROVE).entry,
             "servers": [server.model_dump(mode="json", by_alias=True) for server in status.servers],
-            "test": self._journal.progress(Step.TEST).model_dump(mode="json", by_alias=True),
+            "test": status.test and status.test.model_dump(mode="json", by_alias=True),
             "testReason": self._context.request.test.reason,
             "findings": [finding.model_dump(mode="json", by_alias=True) for finding in status.findings],
             "acknowledged": status.acknowledged,
             "undo": [line.model_dump(mode="json", by_alias=True) for line in status.undo],
         }
         status.evidence_hash = sha256_hex(status.evidence)
+
+    async def _watch_evidence(self) -> None:
+        """Until replication is not what the approvers saw, or their test launch is too old."""
+        status, request = self._status, self._context.request
+        watch = WatchReplication(
+            where=self._context.where,
+            user_provided_ids=tuple(source.user_provided_id for source in self._context.sources),
+            source_server_ids=self._context.record_ids,
+            max_lag=request.replication.max_lag,
+            patience=policies.LAG_PATIENCE,
+        )
+        watching = self._context.do(
+            ReplicationWatch.watch_replication, watch, policies.WAIT, "watch what the approvers see"
+        )
+        left = status.test.at + request.test.max_age - workflow.now() if status.test else None
+        try:
+            self._changed = await asyncio.wait_for(watching, left.total_seconds() if left is not None else None)
+        except TimeoutError:
+            raise TestAgain from None
+
+    async def _start_over(self, changed: ReplicationChanged) -> None:
+        """Approvals were for something else: replication has to come back first, and a new machine to a new start."""
+        self._context.desk.lapse(changed.reason)
+        if changed.replaced:
+            raise ApplicationError(changed.reason, type="SourcePreparationError", non_retryable=True)
+        replication = self._context.request.replication
+        observed = await self._context.do(
+            ApplicationMigration.await_replication,
+            AwaitReplication(
+                where=self._context.where,
+                source_server_ids=self._context.record_ids,
+                max_lag=replication.max_lag,
+                stable_observations=replication.stable_observations,
+                until=workflow.now() + replication.deadline,
+            ),
+            policies.WAIT,
+            "wait for replication to be as it was",
+        )
+        remember_replication(self._context, observed)
 
     # --- approvals -------------------------------------------------------------------------------------------
 
@@ -76,12 +142,10 @@ class Gate:
             message=f"{rules.minimum} approval(s) of the cutover",
             who=tuple(rules.approvers),
             choices=("approve", "reject", "rollback", "abandon", "reschedule"),
-            until=window.not_after if window else None,
+            until=window.latest_start if window else None,
         )
         self._journal.phase(Phase.AWAITING_APPROVAL, "waiting for approval of the cutover", awaiting)
-        await workflow.wait_condition(
-            lambda: self._context.desk.quorum(workflow.now()), timeout_summary="approval of the cutover"
-        )
+        await self._context.decided(lambda: self._context.desk.quorum(workflow.now()), "approval of the cutover")
         self._journal.phase(Phase.AWAITING_APPROVAL, "approved")
 
     # --- window ----------------------------------------------------------------------------------------------
@@ -89,7 +153,8 @@ class Gate:
     def _window(self) -> Window | None:
         if self._status.window is None and self._context.request.cutover_window is not None:
             asked = self._context.request.cutover_window
-            self._status.window = Window(not_before=asked.not_before, not_after=asked.not_after)
+            takes = self._status.test.took if self._status.test else policies.NO_LAG
+            self._status.window = Window.between(asked.not_before, asked.not_after, takes)
         return self._status.window
 
     def _may_start(self) -> datetime:
@@ -102,13 +167,13 @@ class Gate:
 
     def _is_open(self) -> bool:
         now, window = workflow.now(), self._window()
-        in_window = window is None or window.not_before <= now < window.not_after
+        in_window = window is None or window.not_before <= now < window.latest_start
         return in_window and now >= self._may_start() and self._context.desk.quorum(now)
 
     async def _until(self, moment: datetime, what: str) -> None:
         """Wait until that moment, or until the window is moved; a window that has passed has to be moved."""
         window = self._window()
-        if window is not None and max(workflow.now(), moment) >= window.not_after:
+        if window is not None and max(workflow.now(), moment) >= window.latest_start:
             await self._ask_for_another_window(window)
             return
         pause = moment - workflow.now()
@@ -123,11 +188,11 @@ class Gate:
     async def _ask_for_another_window(self, window: Window) -> None:
         awaiting = Awaiting(
             what="reschedule",
-            message=f"the cutover cannot start before its window ends at {window.not_after:%Y-%m-%d %H:%M:%S %Z}",
+            message=f"the cutover cannot start by {window.latest_start:%Y-%m-%d %H:%M:%S %Z}, the latest it may",
             choices=("reschedule", "rollback", "abandon"),
         )
         self._journal.phase(Phase.AWAITING_DECISION, "the cutover window has passed", awaiting)
-        await workflow.wait_condition(lambda: self._window() != window, timeout_summary="another window")
+        await self._context.decided(lambda: self._window() != window, "another window")
         self._journal.phase(Phase.AWAITING_APPROVAL, "rescheduled")
 
     # --- time to live ----------------------------------------------------------------------------------------
@@ -174,6 +239,30 @@ class Gate:
             "lower the DNS TTL",
         )
         self._lowered_at = workflow.now()
+
+
+@asynccontextmanager
+async def within_window(context: Context) -> AsyncIterator[None]:
+    """Turn back to the gate at the last moment at which that still fits into the window."""
+    guard = asyncio.create_task(_turn_back_in_time(context))
+    try:
+        yield
+    finally:
+        guard.cancel()
+
+
+async def _turn_back_in_time(context: Context) -> None:
+    window = context.journal.status.window
+    if window is None:
+        return
+    await workflow.sleep(max(window.latest_turn_back - workflow.now(), policies.NO_LAG), summary="time to turn back")
+    turn_back_to_gate(context, f"at {window.latest_turn_back} a rollback has to begin to fit into the window")
+
+
+def turn_back_to_gate(context: Context, reason: str) -> None:
+    """End the cutover where it stands, unless users are already sent to the target or somebody turns back already."""
+    if context.desk.stop is None and context.journal.status.divergence_since is None:
+        context.desk.turn_back(Stop(outcome=Phase.ROLLED_BACK, to=RollbackTo.READY, reason=reason))
 
 
 def swapped(change: RecordChange) -> RecordChange:

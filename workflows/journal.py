@@ -52,12 +52,14 @@ _STEP_MARKS = {
 class Journal:
     """Keeps the status true, and lets it out."""
 
-    def __init__(self, request: MigrationRequest, status: MigrationStatus, outbox: list[Message], sent: int) -> None:
-        """Go on from what an earlier run carried over: its status, its unsent messages, its message count."""
+    def __init__(self, request: MigrationRequest, status: MigrationStatus) -> None:
+        """Begin with nothing said. `request` is the one in force: a retry may change settings of it."""
         self.request = request
         self.status = status
-        self.outbox = outbox
-        self.sent = sent
+        self.outbox: list[Message] = []
+        self.sent = 0
+        self.events: list[Message] = []
+        self.emitted = 0
         self._saved_version = -1
         self._callbacks_open = False
 
@@ -119,11 +121,14 @@ class Journal:
         workflow.set_current_details(self._details())
 
     def tell(self, kind: MessageType) -> None:
-        """Queue a message with the state as it is now."""
-        if self.request.callback_url is None:
-            return
-        self.sent += 1
-        self.outbox.append(Message.about(kind, self.status, sequence=self.sent, at=workflow.now()))
+        """Queue an event, and a callback where one is wanted, with the state as it is now."""
+        now = workflow.now()
+        self.emitted += 1
+        event = Message.about(kind, self.status, sequence=self.emitted, at=now)
+        self.events = [*self.events, event][-policies.EVENTS_KEPT :]
+        if self.request.callback_url is not None and kind is not MessageType.DECISION_REFUSED:
+            self.sent += 1
+            self.outbox.append(Message.about(kind, self.status, sequence=self.sent, at=now))
 
     # --- the publisher ---------------------------------------------------------------------------------------
 
@@ -260,7 +265,7 @@ def introduce(request: MigrationRequest) -> None:
 def failure_of(error: BaseException) -> Failure:
     """The cause of a failed activity or child, in the words it was given where it happened."""
     cause = error
-    while cause.__cause__ is not None:
+    while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
         cause = cause.__cause__
     if isinstance(cause, ApplicationError):
         action = next((d.get("action") for d in cause.details if isinstance(d, dict)), None)

@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.target import Instances, Targets
     from migration import policies
     from migration.request import CheckTime, Network
-    from migration.status import ServerProgress
+    from migration.status import CheckResult, ServerProgress
     from migration.steps import Step
     from workflows.context import Context
 
@@ -70,9 +70,14 @@ class Launches:
                 server.address = addresses[server.instance_id]
         return addresses
 
-    async def healthy(self, during: CheckTime, instance_ids: tuple[str, ...]) -> None:
-        """Status checks, then health checks at the addresses of those instances."""
+    async def healthy(self, during: CheckTime, instance_ids: tuple[str, ...]) -> tuple[CheckResult, ...]:
+        """Status checks, then health checks at the addresses of those instances; returns what all of them found."""
         by_instance = await self.status_checks(instance_ids)
+        checks = [
+            CheckResult(server=server.name, check="EC2 status checks", healthy=True, found="2/2")
+            for server in self._context.servers
+            if {server.instance_id, server.test_instance_id} & by_instance.keys()
+        ]
         addresses = {
             server.name: by_instance[instance_id]
             for server in self._context.servers
@@ -82,9 +87,14 @@ class Launches:
         targets = self._context.health_targets(during, addresses)
         if targets:
             request = AwaitHealth(targets=targets, since=workflow.now())
-            await self._context.do(
+            answered = await self._context.do(
                 ApplicationHealth.await_health, request, policies.WAIT, f"health checks during {during}"
             )
+            checks += [
+                CheckResult(server=r.server, check=r.url, healthy=r.healthy, found=r.error or f"HTTP {r.status}")
+                for r in answered.results
+            ]
+        return tuple(checks)
 
     async def terminate_test_instances(self) -> None:
         """Terminate what the test launched, once, and wait for it."""

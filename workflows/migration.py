@@ -5,6 +5,7 @@ How failures, decisions and cancellation turn it back is in `story.py`, what is 
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 
 from temporalio import workflow
@@ -13,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.cmdb import Inventory, ItemMoved, ReadItems, RecordMove, RestoreItems, RetireItems
-    from activities.dns import ChangeRecords, DomainNameSystem, RecordChange
+    from activities.dns import ChangeRecords, DomainNameSystem, RecordChange, WatchRecords
     from activities.health import ApplicationHealth, WatchHealth
     from activities.mgn import (
         ApplicationMigration,
@@ -37,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
     from migration import policies
     from migration.findings import Severity
     from migration.marks import SERVER_TAG
+    from migration.messages import MessageType
     from migration.ports import RecordSet, ReplicationSettings
     from migration.request import (
         AgentInstall,
@@ -51,10 +53,10 @@ with workflow.unsafe.imports_passed_through():
         Warnings,
         request_hash,
     )
-    from migration.status import Awaiting, MigrationResult, MigrationStatus, Phase, Side
+    from migration.status import Awaiting, MigrationResult, MigrationStatus, Phase, Side, TestLaunch
     from migration.steps import Step
     from workflows.carried import Carried
-    from workflows.gate import Gate, remember_replication, swapped
+    from workflows.gate import Gate, remember_replication, swapped, turn_back_to_gate, within_window
     from workflows.launches import Launches
     from workflows.saga import (
         AwaitSourceHealth,
@@ -69,6 +71,7 @@ with workflow.unsafe.imports_passed_through():
         UnprotectTarget,
     )
     from workflows.story import Story
+    from workflows.together import together
 
 
 @workflow.defn
@@ -123,8 +126,9 @@ class MigrationWorkflow(Story):
         await self._step(Step.REPLICATE, self._replicate, long=True)
         await self._step(Step.TEST, self._test)
         await self._step(Step.APPROVE, self._approve, long=True)
-        await self._step(Step.CUTOVER, self._cutover)
-        await self._step(Step.VERIFY, self._verify)
+        async with within_window(self._context):
+            await self._step(Step.CUTOVER, self._cutover)
+            await self._step(Step.VERIFY, self._verify)
         await self._step(Step.SWITCH, self._switch)
         await self._step(Step.SOAK, self._soak, long=True)
         await self._step(Step.FINALIZE, self._finalize)
@@ -194,9 +198,7 @@ class MigrationWorkflow(Story):
         message = f"warnings to acknowledge: {', '.join(sorted(warnings))}"
         awaiting = Awaiting(what="acknowledge", message=message, choices=("acknowledge", "abandon"))
         self._journal.phase(Phase.AWAITING_DECISION, message, awaiting)
-        await workflow.wait_condition(
-            lambda: warnings <= set(self._status.acknowledged), timeout_summary="acknowledgement of warnings"
-        )
+        await self._context.decided(lambda: warnings <= set(self._status.acknowledged), "acknowledgement of warnings")
         self._journal.phase(Phase.PREPARING, "warnings acknowledged")
 
     def _agent_targets(self) -> tuple[AgentTarget, ...]:
@@ -272,7 +274,9 @@ class MigrationWorkflow(Story):
 
     async def _test(self) -> None:
         """Launch into the test network, look, mark ready, then terminate: MGN refuses to terminate in TESTING."""
-        mark = self._context.mark(Step.TEST)
+        mark, started = self._context.mark(Step.TEST), self._journal.progress(Step.TEST).started or workflow.now()
+        if mark.entry > 1:
+            await self._launches.change_life_cycle("READY_FOR_TEST")
         if self._request.test.mode is TestMode.LAUNCH:
             self._context.register(
                 EndTest(
@@ -286,7 +290,10 @@ class MigrationWorkflow(Story):
             launched = await self._launches.launch(Step.TEST, self._context.record_ids)
             for server in launched.servers:
                 self._launches.server_of(server.source_server_id).test_instance_id = server.instance_id
-            await self._launches.healthy(CheckTime.TEST, tuple(server.instance_id for server in launched.servers))
+            instance_ids = tuple(server.instance_id for server in launched.servers)
+            checks = await self._launches.healthy(CheckTime.TEST, instance_ids)
+            now = workflow.now()
+            self._status.test = TestLaunch(job_id=launched.job_id, at=now, took=now - started, checks=checks)
         await self._launches.change_life_cycle("READY_FOR_CUTOVER")
         if self._request.test.mode is TestMode.LAUNCH:
             await self._launches.terminate_test_instances()
@@ -316,11 +323,10 @@ class MigrationWorkflow(Story):
             await self._launch_tier(number, tier)
 
     def _still_in_window(self) -> None:
-        window = self._status.window
-        begun = self._status.down_since is not None
-        if window is not None and not begun and workflow.now() >= window.not_after:
-            message = f"the cutover window ended at {window.not_after}, before the source was stopped"
-            raise ApplicationError(message, type="CutoverError", non_retryable=True)
+        window, begun = self._status.window, self._status.down_since is not None
+        if window is not None and not begun and workflow.now() >= window.latest_start:
+            turn_back_to_gate(self._context, f"the source could not be stopped by {window.latest_start}")
+        self._context.heed()
 
     def _register_way_back_from_cutover(self) -> None:
         context, step, mark = self._context, Step.CUTOVER, self._context.mark(Step.CUTOVER)
@@ -398,7 +404,8 @@ class MigrationWorkflow(Story):
 
     async def _verify(self) -> None:
         """EC2's status checks, then the application's own, by instance address."""
-        await self._launches.healthy(CheckTime.VERIFY, self._context.instance_ids)
+        checks = await self._launches.healthy(CheckTime.VERIFY, self._context.instance_ids)
+        self._status.checks = list(checks)
 
     # --- switch ----------------------------------------------------------------------------------------------
 
@@ -487,32 +494,43 @@ class MigrationWorkflow(Story):
         awaiting = Awaiting(what="commit", message=message, choices=("commit", "rollback", "abandon"))
         self._journal.phase(Phase.SOAKING, message, awaiting)
         while desk.committed_by is None:
-            await self._watch(workflow.now() + policies.WATCH_AT_ONCE)
+            await self._watch(workflow.now() + self._request.on_failure.remind_every)
+            if desk.committed_by is None:
+                self._journal.tell(MessageType.DECISION_REMINDER)
 
     async def _watch(self, until: datetime) -> None:
-        """Watch until then or until somebody commits; an unhealthy application fails the step."""
-        desk, soak = self._context.desk, self._request.soak
+        """Watch until then or until somebody commits; an application or a record gone wrong fails the step."""
+        await together(
+            lambda: self._context.desk.committed_by is not None,
+            self._watch_application(until),
+            self._watch_names(until),
+            summary="end of the watch, or commit",
+        )
+        self._context.heed()
+
+    async def _watch_application(self, until: datetime) -> None:
+        soak = self._request.soak
         addresses = {server.name: server.address for server in self._context.servers if server.address}
         targets = self._context.health_targets(CheckTime.SOAK, addresses)
         request = WatchHealth(targets=targets, until=until, failures=soak.failures, over=soak.over)
-        watching = asyncio.create_task(
-            self._context.do(ApplicationHealth.watch_health, request, policies.WAIT, "watch the application's health")
+        watched = await self._context.do(
+            ApplicationHealth.watch_health, request, policies.WAIT, "watch the application's health"
         )
-        # A watch that is cancelled below has an end that nobody waits for, which asyncio would report as an error.
-        watching.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        try:
-            await workflow.wait_condition(
-                lambda: watching.done() or desk.committed_by is not None, timeout_summary="end of the watch, or commit"
-            )
-        finally:
-            if not watching.done():
-                watching.cancel()
-        if desk.committed_by is not None:
-            return
-        watched = await watching
         if not watched.healthy:
             answers = "; ".join(f"{r.url}: {r.status or r.error}" for r in watched.results if not r.healthy)
             message = f"the application is not healthy on the target: {answers}"
+            raise ApplicationError(message, type="VerificationError", non_retryable=True)
+
+    async def _watch_names(self, until: datetime) -> None:
+        changes = self._record_changes()
+        if not changes:
+            return
+        request = WatchRecords(changes=changes, until=until, failures=self._request.soak.failures)
+        watched = await self._context.do(
+            DomainNameSystem.watch_records, request, policies.WAIT, "watch the DNS records"
+        )
+        if watched.wrong is not None:
+            message = f"DNS does not lead to the target any more: {watched.wrong}"
             raise ApplicationError(message, type="VerificationError", non_retryable=True)
 
     # --- finalize --------------------------------------------------------------------------------------------
@@ -535,23 +553,57 @@ class MigrationWorkflow(Story):
         """After the grace period the source is retired, and MGN's records are archived."""
         await self._renew("grace")
         started = self._journal.progress(Step.DECOMMISSION).started or workflow.now()
-        pause = started + self._request.grace - workflow.now()
-        if pause > policies.NO_LAG:
-            self._journal.changed(f"the source is kept until {started + self._request.grace:%Y-%m-%d %H:%M:%S %Z}")
-            await workflow.sleep(pause, summary="grace period of the source")
+        await self._grace(started + self._request.grace)
         records = SourceServers(where=self._context.where, source_server_ids=self._context.record_ids)
         await self._only_forward(ApplicationMigration.archive, records, "archive the MGN records")
-        await self._retire_source()
+        if self._request.source_after is SourceAfter.DELETE:
+            await self._approve_deletion()
+        if self._status.source_kept_by is not None:
+            self._journal.changed(f"the source is kept as it is, as {self._status.source_kept_by} wants it")
+            return
+        self._status.source_retiring = True
+        if self._request.source_after is not SourceAfter.KEEP:
+            await self._retire_source()
         await self._retire_items()
 
-    async def _retire_source(self) -> None:
-        if self._request.source_after is SourceAfter.KEEP:
+    async def _grace(self, until: datetime) -> None:
+        """Keep the source until then, or longer if somebody says so."""
+        if until <= workflow.now():
             return
+        self._journal.changed(f"the source is kept until {until:%Y-%m-%d %H:%M:%S %Z}")
+        with suppress(asyncio.TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._status.source_kept_by is not None,
+                timeout=until - workflow.now(),
+                timeout_summary="grace period of the source",
+            )
+
+    async def _approve_deletion(self) -> None:
+        """A deleted source cannot come back: the approvers are asked once more."""
+        rules, status = self._request.approval, self._status
+        if status.source_kept_by is not None or rules is None:
+            return
+        awaiting = Awaiting(
+            what="delete",
+            message=f"{rules.minimum} approval(s) of deleting the source",
+            who=tuple(rules.approvers),
+            choices=("approve", "keepSource"),
+        )
+        self._journal.phase(Phase.AWAITING_DECISION, awaiting.message, awaiting)
+        await self._context.decided(
+            lambda: len(status.deletion_approvals) >= rules.minimum or status.source_kept_by is not None,
+            "approval of deleting the source",
+        )
+        self._journal.phase(Phase.DECOMMISSIONING, "decided")
+
+    async def _retire_source(self) -> None:
         if self._request.source_snapshot is SourceSnapshot.AT_CUTOVER:
             snapshots = self._source_snapshots()
             await self._only_forward(Sources.remove_source_snapshots, snapshots, "remove the source snapshots")
         machines = SourceMachines(connection=self._request.source.connection, sources=self._context.sources)
-        await self._only_forward(Sources.retire_sources, machines, "retire the source servers")
+        delete = self._request.source_after is SourceAfter.DELETE
+        retire, what = (Sources.delete_sources, "delete") if delete else (Sources.retire_sources, "retire")
+        await self._only_forward(retire, machines, f"{what} the source servers")
 
     async def _retire_items(self) -> None:
         cmdb = self._request.cmdb

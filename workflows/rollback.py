@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from migration import policies
     from migration.marks import Mark
     from migration.request import RollbackTo
-    from migration.status import Awaiting, Phase, Preserved, Side, StepState, UndoResult
+    from migration.status import Awaiting, LeftUndone, Phase, Preserved, Side, StepState, UndoResult
     from migration.steps import Step
     from workflows.context import Context
     from workflows.journal import failure_of
@@ -61,6 +61,7 @@ class WayBack:
             left = await self._undo_what_can_be(left)
             if left:
                 left = await self._ask_about(left)
+        self._status.left = []
 
     async def _undo_what_can_be(self, undos: list[Undo]) -> list[Undo]:
         """Try each; a fence that fails stops the rest, since two sides could serve; others do not hold the rest."""
@@ -89,14 +90,15 @@ class WayBack:
         desk = self._context.desk
         desk.answer, desk.left = None, tuple(undo.kind for undo in left)
         first = left[0]
-        error = next((r.error for r in reversed(self._status.undone) if r.kind == first.kind and r.error), None)
+        self._status.left = [self._left(undo) for undo in left]
         awaiting = Awaiting(
             what="undo",
-            message=f"could not {first.what}: {error}; {len(left)} of the rollback's steps are left",
+            message=f"could not {first.what}: {self._error_of(first)}; {len(left)} of the rollback's steps are left",
+            who=tuple(dict.fromkeys(undo.who for undo in left)),
             choices=("retry", "skip"),
         )
         self._journal.phase(Phase.ROLLBACK_INCOMPLETE, awaiting.message, awaiting)
-        await workflow.wait_condition(lambda: desk.answer is not None, timeout_summary="retry or skip of an undo")
+        await self._context.decided(lambda: desk.answer is not None, "retry or skip of an undo")
         answer, desk.answer, desk.left = desk.answer, None, ()
         self._journal.phase(Phase.ROLLING_BACK, "the rollback goes on")
         if answer is None or answer.retry:
@@ -105,6 +107,21 @@ class WayBack:
         self._note(skipped, f"left to {answer.by}: {answer.reason}")
         self._drop(skipped)
         return [undo for undo in left if undo != skipped]
+
+    def _left(self, undo: Undo) -> LeftUndone:
+        return LeftUndone(
+            kind=undo.kind,
+            step=undo.step,
+            what=undo.what,
+            error=self._error_of(undo),
+            resources=undo.resources,
+            where=undo.where,
+            who=undo.who,
+        )
+
+    def _error_of(self, undo: Undo) -> str | None:
+        """Why it failed last; None for one that waits behind a fence that failed."""
+        return next((r.error for r in reversed(self._status.undone) if r.what == undo.what and r.error), None)
 
     def _note(self, undo: Undo, error: str | None) -> None:
         result = UndoResult(kind=undo.kind, what=undo.what, done=error is None, at=workflow.now(), error=error)

@@ -43,96 +43,185 @@ class Rank(IntEnum):
 
 
 class UndoRecord(Model):
-    """What every undo says: which step made it necessary, and what it will do, in words."""
+    """What every undo says: which step made it necessary, and what it will do, in words.
+
+    Attributes:
+        where: Where what it concerns is found, for the person who finishes it by hand.
+        who: Who that person is.
+    """
 
     rank: ClassVar[Rank]
+    where: ClassVar[str]
+    who: ClassVar[str]
     step: Step
     what: str
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """What it concerns, by the names used there."""
+        return ()
 
 
 class FenceTarget(UndoRecord):
     """Stop whatever the cutover launched, before anything else."""
 
     rank = Rank.FENCE
+    where = "EC2: the instances that MGN names as launched for these source servers"
+    who = "who may stop instances in the target account"
     kind: Literal["fenceTarget"] = "fenceTarget"
     source_server_ids: tuple[str, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The source servers whose launched instances must not run."""
+        return self.source_server_ids
 
 
 class RestoreSource(UndoRecord):
     """Network cards and power of the source machines as they were."""
 
     rank = Rank.SOURCE
+    where = "vCenter: power and network cards of these machines"
+    who = "who operates the data centre"
     kind: Literal["restoreSource"] = "restoreSource"
     sources: tuple[SourceFacts, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The machines that are to run."""
+        return _machines(self.sources)
 
 
 class AwaitSourceHealth(UndoRecord):
     """The application answers on the source again."""
 
     rank = Rank.HEALTH
+    where = "the application on its source machines"
+    who = "who operates the application"
     kind: Literal["awaitSourceHealth"] = "awaitSourceHealth"
     targets: tuple[HealthTarget, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The checks that have to succeed."""
+        return tuple(target.url for target in self.targets)
 
 
 class RestoreNames(UndoRecord):
     """Records as they were, where they are still ours."""
 
     rank = Rank.NAMES
+    where = "the DNS zones of these records"
+    who = "who may change the zone"
     kind: Literal["restoreNames"] = "restoreNames"
     mark: Mark
     changes: tuple[RecordChange, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The records, and what they are to say."""
+        return tuple(
+            f"{change.key.name} {change.key.type} {' '.join(change.after.values) if change.after else 'absent'}"
+            for change in self.changes
+        )
 
 
 class EndTest(UndoRecord):
     """Back to READY_FOR_TEST, then terminate the test instances (MGN refuses the other order)."""
 
     rank = Rank.REPLICATION
+    where = "MGN: source servers, and their test instances"
+    who = "who may use MGN in the target account"
     kind: Literal["endTest"] = "endTest"
     mark: Mark
     source_server_ids: tuple[str, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The source servers."""
+        return self.source_server_ids
 
 
 class EndCutover(UndoRecord):
     """Back to READY_FOR_CUTOVER, then terminate the launched instances; after the switch they are kept instead."""
 
     rank = Rank.REPLICATION
+    where = "MGN: source servers, and the instances of their cutover"
+    who = "who may use MGN in the target account"
     kind: Literal["endCutover"] = "endCutover"
     mark: Mark
     source_server_ids: tuple[str, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The source servers."""
+        return self.source_server_ids
 
 
 class UnprotectTarget(UndoRecord):
     """Termination protection off."""
 
     rank = Rank.REPLICATION
+    where = "EC2: termination protection of these instances"
+    who = "who may modify instances in the target account"
     kind: Literal["unprotectTarget"] = "unprotectTarget"
     instance_ids: tuple[str, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The instances."""
+        return self.instance_ids
 
 
 class RestoreInventory(UndoRecord):
     """CMDB fields as they were, where they still carry our mark."""
 
     rank = Rank.CLEAN_UP
+    where = "the CMDB: these items"
+    who = "who may edit the CMDB"
     kind: Literal["restoreInventory"] = "restoreInventory"
     request: RestoreItems
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The items."""
+        return tuple(item.id for item in self.request.items)
 
 
 class RemoveSnapshots(UndoRecord):
     """The source snapshots that the cutover took."""
 
     rank = Rank.CLEAN_UP
+    where = "vCenter: snapshots of these machines, named by our mark"
+    who = "who operates the data centre"
     kind: Literal["removeSnapshots"] = "removeSnapshots"
     mark: Mark
     sources: tuple[SourceFacts, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The machines and the snapshot's name."""
+        return (*_machines(self.sources), str(self.mark))
 
 
 class RemoveReplication(UndoRecord):
     """Disconnect and archive the records that this migration registered."""
 
     rank = Rank.CLEAN_UP
+    where = "MGN: source servers by their user-provided id"
+    who = "who may use MGN in the target account"
     kind: Literal["removeReplication"] = "removeReplication"
     mark: Mark
     user_provided_ids: tuple[str, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The records' user-provided ids."""
+        return self.user_provided_ids
+
+
+def _machines(sources: Sequence[SourceFacts]) -> tuple[str, ...]:
+    return tuple(source.vm for source in sources)
 
 
 Undo = Annotated[

@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 with workflow.unsafe.imports_passed_through():
     from activities.state import FinishClaim, MigrationState
     from migration import policies
+    from migration.changes import changed
     from migration.correlation import correlation_id
     from migration.memo import ADOPTED
     from migration.messages import MessageType
@@ -30,10 +31,12 @@ with workflow.unsafe.imports_passed_through():
         StepState,
     )
     from migration.steps import STEPS, Step
-    from workflows.border import json_text, read_carried, read_request, read_text
+    from workflows.border import json_text, read_carried, read_request
     from workflows.carried import Carried
     from workflows.context import Context
-    from workflows.desk import DecisionDesk, TakesDecisions
+    from workflows.desk import DecisionDesk
+    from workflows.gate import TestAgain
+    from workflows.handlers import TakesDecisions
     from workflows.journal import Journal, failure_of, introduce
     from workflows.rollback import WayBack
     from workflows.saga import Stop
@@ -64,7 +67,6 @@ class StepFailed(Exception):  # noqa: N818  caught by the story, never seen outs
 class Story(TakesDecisions):
     """One migration from its request to its end."""
 
-    _request: MigrationRequest
     _text: str
     _status: MigrationStatus
     _journal: Journal
@@ -79,6 +81,11 @@ class Story(TakesDecisions):
         self._desk_lock = asyncio.Lock()
         self._forward_task: asyncio.Task[None] | None = None
 
+    @property
+    def _request(self) -> MigrationRequest:
+        """The request in force."""
+        return self._journal.request
+
     async def _forward(self) -> None:
         """The steps, in order."""
         raise NotImplementedError
@@ -86,7 +93,12 @@ class Story(TakesDecisions):
     async def _tell(self) -> MigrationResult:
         """Forward; back if need be; from the gate forward again; until the migration has ended."""
         while True:
-            stop = await self._go_forward()
+            try:
+                stop = await self._go_forward()
+            except TestAgain:
+                self._context.desk.lapse(f"the test launch is older than {self._request.test.max_age}")
+                self._journal.reset(frozenset({Step.TEST, Step.APPROVE}))
+                continue
             if stop is None:
                 return await self._end(Phase.COMPLETED, "all requested steps are done")
             if stop.outcome is Phase.FAILED or await self._turn_back(stop):
@@ -124,6 +136,7 @@ class Story(TakesDecisions):
             if long and line.state is not StepState.RUNNING:
                 await self._renew(f"{step}/{line.entry + 1}")
             if line.state is not StepState.RUNNING:
+                await self._context.until_resumed()
                 self._journal.step_started(step)
             try:
                 await play()
@@ -146,7 +159,7 @@ class Story(TakesDecisions):
             choices = (*choices, "commit")
         message = f"{step} failed: {failure.message}"
         try:
-            retry = await self._ask("failure", message, choices)
+            retry = await self._ask("failure", message, choices, step)
         except TimeoutError:
             raise StepFailed(step, failure) from None
         if not retry:
@@ -161,19 +174,18 @@ class Story(TakesDecisions):
             return True
         return self._request.on_failure.action is FailureAction.PAUSE
 
-    async def _ask(self, what: str, message: str, choices: tuple[str, ...]) -> bool:
+    async def _ask(self, what: str, message: str, choices: tuple[str, ...], step: Step | None = None) -> bool:
         """Wait for a person: true for `retry`, false for `skip` (and for `commit`, where it is a choice)."""
         desk = self._context.desk
         desk.answer = None
         deadline = self._request.on_failure.deadline
         until = workflow.now() + deadline if deadline and not self._status.past_point_of_no_return else None
-        self._journal.phase(
-            Phase.AWAITING_DECISION, message, Awaiting(what=what, message=message, choices=choices, until=until)
-        )
-        await workflow.wait_condition(
+        awaiting = Awaiting(what=what, step=step, message=message, choices=choices, until=until)
+        self._journal.phase(Phase.AWAITING_DECISION, message, awaiting)
+        await self._context.decided(
             lambda: desk.answer is not None or (desk.committed_by is not None and "commit" in choices),
-            timeout=until - workflow.now() if until else None,
-            timeout_summary=f"a decision: {', '.join(choices)}"[:200],
+            f"a decision: {', '.join(choices)}",
+            until=until,
         )
         answer, desk.answer = desk.answer, None
         return answer is not None and answer.retry
@@ -203,18 +215,20 @@ class Story(TakesDecisions):
         adopted = workflow.memo_value(ADOPTED, default=None, type_hint=str) if info.continued_run_id is None else None
         carried = read_carried(payload) if info.continued_run_id or adopted else None
         if carried is None:
-            self._request = read_request(payload, workflow.info().workflow_id)
+            request = read_request(payload, info.workflow_id)
             self._text = json_text(payload).decode()
-            self._status = _first_status(self._request)
-            self._journal = Journal(self._request, self._status, [], 0)
-            introduce(self._request)
+            self._status = _first_status(request)
+            introduce(request)
             carried = Carried(request=self._text, status=self._status, first_run_id=info.first_execution_run_id)
         else:
-            self._text, self._request, self._status = carried.request, read_text(carried.request), carried.status
-            self._journal = Journal(self._request, self._status, carried.outbox, carried.sent)
-        desk = DecisionDesk(self._request, self._journal, self._interrupt)
-        desk.committed_by, desk.stop = carried.committed_by, carried.stop
-        self._context = Context(self._request, self._journal, desk)
+            self._text, self._status = carried.request, carried.status
+            request = changed(carried.request, carried.changes)
+        self._journal = Journal(request, self._status)
+        self._journal.outbox, self._journal.sent = carried.outbox, carried.sent
+        self._journal.events, self._journal.emitted = carried.events, carried.emitted
+        desk = DecisionDesk(self._text, self._journal, self._interrupt)
+        desk.committed_by, desk.stop, desk.changes = carried.committed_by, carried.stop, carried.changes
+        self._context = Context(self._journal, desk)
         self._context.undo, self._context.sources = carried.undo, carried.sources
         self._context.names, self._context.landed_by = carried.names, carried.landed_by
         self._claimed, self._renewed, self._first_run_id = carried.claimed, carried.renewed, carried.first_run_id
@@ -251,6 +265,9 @@ class Story(TakesDecisions):
             names=self._context.names,
             outbox=self._journal.outbox,
             sent=self._journal.sent,
+            events=self._journal.events,
+            emitted=self._journal.emitted,
+            changes=self._context.desk.changes,
             renewed=self._renewed,
             claimed=self._claimed,
             committed_by=self._context.desk.committed_by,

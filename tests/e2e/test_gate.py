@@ -22,7 +22,7 @@ async def is_rejected_started_again_and_abandoned(cloud: LocalCloud) -> TwoGener
     file = cloud.written(cloud.request("stock"))
     await cloud.migrator("start", file)
     await cloud.at_the_gate("mig-stock")
-    await cloud.migrator("reject", "mig-stock", "--as", APPROVER, "--comment", "not this week")
+    await cloud.migrator("reject", "mig-stock", "--to", "start", "--as", APPROVER, "--comment", "not this week")
     rejected = await cloud.reaches("mig-stock", Phase.REJECTED)
     repeats = [
         await cloud.migrator("start", file, "-o", "json"),

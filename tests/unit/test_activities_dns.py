@@ -28,7 +28,7 @@ def names() -> FakeNames:
 
 @pytest.fixture
 def dns(names: FakeNames) -> DomainNameSystem:
-    return DomainNameSystem(lambda _: names, timedelta(minutes=2), timedelta(milliseconds=1))
+    return DomainNameSystem(lambda _: names, timedelta(minutes=2), timedelta(milliseconds=1), timedelta(milliseconds=1))
 
 
 def record(names: FakeNames) -> RecordSet | None:

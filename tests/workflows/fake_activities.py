@@ -12,7 +12,7 @@ from temporalio import activity
 
 from activities.callbacks import DeliverCallback
 from activities.cmdb import ItemsBefore, ReadItems, RecordMove, RestoreItems, RetireItems
-from activities.dns import ChangeRecords
+from activities.dns import ChangeRecords, RecordsWatched, WatchRecords
 from activities.health import AwaitHealth, HealthResult, HealthResults, HealthWatched, WatchHealth
 from activities.mgn import (
     AwaitJob,
@@ -44,6 +44,7 @@ from activities.target import (
     PreserveTargets,
     TargetsOf,
 )
+from activities.watching import ReplicationChanged, WatchReplication
 from migration.ports import ConfigurationItem, Delivery, RecordSet
 from tests.workflows.worlds import World, looked_in_vain
 from workflows.callbacks import callbacks_id
@@ -134,6 +135,10 @@ class FakeActivities:
         await self._enter(request)
 
     @activity.defn
+    async def delete_sources(self, request: SourceMachines) -> None:
+        await self._enter(request)
+
+    @activity.defn
     async def retire_sources(self, request: SourceMachines) -> None:
         await self._enter(request)
 
@@ -158,6 +163,14 @@ class FakeActivities:
     async def observe_replication(self, request: ObserveReplication) -> ReplicationObserved:
         await self._enter(request)
         return _observed(request.source_server_ids)
+
+    @activity.defn
+    async def watch_replication(self, request: WatchReplication) -> ReplicationChanged:
+        """Look until something has changed, as the real one does at its own pace."""
+        world = await self._enter(request)
+        if world.changed_evidence:
+            return world.changed_evidence.pop(0)
+        raise looked_in_vain("as it was")
 
     @activity.defn
     async def set_launch_targets(self, request: SetLaunchTargets) -> None:
@@ -262,6 +275,16 @@ class FakeActivities:
     @activity.defn
     async def change_records(self, request: ChangeRecords) -> None:
         await self._enter(request)
+
+    @activity.defn
+    async def watch_records(self, request: WatchRecords) -> RecordsWatched:
+        """Look until the time is over, as the real one does at its own pace."""
+        world = await self._enter(request)
+        if world.wrong_names:
+            return RecordsWatched(wrong=world.wrong_names)
+        if datetime.now(UTC) < request.until:
+            raise looked_in_vain("as they were switched")
+        return RecordsWatched()
 
     @activity.defn
     async def restore_records(self, request: ChangeRecords) -> None:

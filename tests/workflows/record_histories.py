@@ -99,7 +99,7 @@ async def rejected(stage: Stage, **named: Any) -> Migration:
     """An approver says no."""
     migration = await stage.start(**named)
     await migration.stands(Phase.AWAITING_APPROVAL, "approve")
-    await migration.decide("reject", APPROVER, comment="not now")
+    await migration.decide("reject", APPROVER, to="start", comment="not now")
     await migration.ends()
     return migration
 

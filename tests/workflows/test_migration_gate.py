@@ -121,7 +121,8 @@ async def test_what_is_awaited_and_from_whom_is_shown(stage: Stage) -> None:
 async def test_a_reject_undoes_everything(stage: Stage) -> None:
     migration = await stage.start()
     await migration.stands(Phase.AWAITING_APPROVAL, "approve")
-    assert (await migration.decide("reject", APPROVER, comment="not now")).message == "rejected: everything is undone"
+    answer = await migration.decide("reject", APPROVER, to="start", comment="not now")
+    assert answer.message == "rejected: everything is undone"
     result = await migration.ends()
     assert (result.status, result.served_by) == (Phase.REJECTED, Side.SOURCE)
     assert result.message == f"rejected by {APPROVER}: not now"
@@ -131,7 +132,7 @@ async def test_a_reject_undoes_everything(stage: Stage) -> None:
 
 async def test_a_reject_to_ready_goes_back_to_replicating_and_asks_again(stage: Stage) -> None:
     migration = await at_the_gate(stage)
-    await migration.decide("reject", APPROVER, to="ready")
+    await migration.decide("reject", APPROVER)
     await entered_again(migration, Step.APPROVE)
     assert migration.world.acted("remove_records", "await_replication") == ["await_replication"] * 2
     assert (await migration.status()).approvals == []

@@ -105,7 +105,7 @@ async def test_a_kept_target_survives_a_reject_at_the_gate_later_on(stage: Stage
     migration = await unhealthy(stage, rollback={"to": "ready"})
     await migration.decide("rollback")
     await at_the_gate_again(migration)
-    await migration.decide("reject", APPROVER)
+    await migration.decide("reject", APPROVER, to="start")
     result = await migration.ends()
     assert len(result.preserved) == 1
     assert "terminate_targets" not in migration.world.since("watch_health")

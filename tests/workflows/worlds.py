@@ -13,11 +13,22 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.callbacks import DeliverCallback
 from activities.mgn import LaunchedServer
 from activities.state import SaveState
+from activities.watching import ReplicationChanged
 from migration.findings import Finding
 from migration.ports import Delivery
 from migration.status import MigrationStatus
 
-BOOKKEEPING = frozenset({"save_state", "deliver_callback", "claim_migration", "finish_claim", "observe_replication"})
+BOOKKEEPING = frozenset(
+    {
+        "save_state",
+        "deliver_callback",
+        "claim_migration",
+        "finish_claim",
+        "observe_replication",
+        "watch_replication",
+        "watch_records",
+    }
+)
 """Calls that leave the application's machines, names and records alone."""
 
 BEAT = 0.2
@@ -99,6 +110,8 @@ class World:
         self.deliveries = list(deliveries)
         self.generation = generation
         self.unhealthy_watches = 0
+        self.changed_evidence: list[ReplicationChanged] = []
+        self.wrong_names: str | None = None
         self.launched: dict[str, tuple[LaunchedServer, ...]] = {}
         self._failures: dict[str, list[_Failure]] = {}
         self._holds: dict[str, list[Hold]] = {}

@@ -1,0 +1,127 @@
+"""What a person may change of a request when a failed step is tried again."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from migration.formats import Duration, HealthUrl, InstanceType, ServerName, SubnetId, mismatch
+from migration.models import Model
+from migration.parsing import parse_request
+from migration.request import MigrationRequest
+from migration.steps import Step
+
+_CLOSED = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class ChangedCheck(Model):
+    """What is new of an http health check."""
+
+    model_config = _CLOSED
+
+    url: HealthUrl | None = None
+    expect_status: Annotated[int, Field(ge=100, le=599)] | None = None
+    within: Duration | None = None
+
+
+class Change(Model):
+    """Settings that replace those of the request, from the retry on.
+
+    Attributes:
+        server: The server that is meant; None: all of them.
+        subnet_id: The subnet of the launch that failed: the test network's for a test, the production one else.
+        health_check: Replaces parts of the server's http checks.
+    """
+
+    model_config = _CLOSED
+
+    server: ServerName | None = None
+    instance_type: InstanceType | None = None
+    subnet_id: SubnetId | None = None
+    health_check: ChangedCheck | None = None
+    max_lag: Duration | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "Change":
+        if not self.names:
+            raise mismatch(f"at least one of {', '.join(_names(_SETTINGS))}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Which settings it changes, by their JSON names."""
+        return _names(name for name in _SETTINGS if getattr(self, name) is not None)
+
+
+_SETTINGS = ("instance_type", "subnet_id", "health_check", "max_lag")
+
+_LAUNCH = frozenset({"instanceType", "subnetId"})
+
+_SENSIBLE: Mapping[Step, frozenset[str]] = {
+    Step.REPLICATE: frozenset({"maxLag"}),
+    Step.TEST: _LAUNCH | {"healthCheck"},
+    Step.CUTOVER: _LAUNCH,
+    Step.VERIFY: frozenset({"healthCheck"}),
+    Step.SOAK: frozenset({"healthCheck"}),
+}
+
+
+class Changed(Model):
+    """A change, and the step that was tried again with it."""
+
+    step: Step
+    change: Change
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(to_camel(name) for name in names)
+
+
+def changed(text: str, changes: Iterable[Changed]) -> MigrationRequest:
+    """The request with these changes in force.
+
+    Args:
+        text: The request as it came.
+        changes: In the order in which they were decided.
+
+    Raises:
+        ValueError: A change does not help the step, or names a server or a check that the request does not have.
+        RequestErrors: What comes out is no valid request.
+    """
+    document = json.loads(text)
+    for one in changes:
+        _apply(document, one)
+    return parse_request(json.dumps(document))
+
+
+def _apply(document: dict[str, Any], changed: Changed) -> None:
+    step, change = changed.step, changed.change
+    sensible = _SENSIBLE.get(step, frozenset())
+    if useless := [name for name in change.names if name not in sensible]:
+        allowed = ", ".join(sorted(sensible)) or "none"
+        raise ValueError(f"{step} is not helped by another {', '.join(useless)}; settings to change here: {allowed}")
+    if change.max_lag is not None:
+        document["replication"] = {**(document.get("replication") or {}), "maxLag": _json(change)["maxLag"]}
+    servers = _chosen(document["source"]["servers"], "name", change.server, "server")
+    for server in servers:
+        own = {name: value for name, value in _json(change).items() if name in _LAUNCH}
+        if step is Step.TEST and document["target"].get("test") and "subnetId" in own:
+            document["target"]["test"]["subnetId"] = own.pop("subnetId")
+        server["launch"] = {**(server.get("launch") or {}), **own}
+    if change.health_check is not None:
+        http = [check for check in document.get("healthChecks") or () if check["type"] == "http"]
+        for check in _chosen(http, "server", change.server, "http health check of"):
+            check.update(_json(change)["healthCheck"])
+
+
+def _chosen(items: list[dict[str, Any]], field: str, name: str | None, what: str) -> list[dict[str, Any]]:
+    chosen = [item for item in items if name is None or item[field] == name]
+    if not chosen:
+        raise ValueError(f"the request has no {what} {name or 'any server'}")
+    return chosen
+
+
+def _json(change: Change) -> dict[str, Any]:
+    return change.model_dump(mode="json", by_alias=True, exclude_none=True)
