@@ -4,35 +4,29 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 not found or not allowed now.
 """
 
 import asyncio
-import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
-from migration.errors import Conflict, MigrationError, NotFound, ValidationError
-from migration.parsing import RequestErrors, parse_request
+from migration.errors import MigrationError
+from migration.parsing import parse_request
 from migration.request import request_hash
 from migration.schema import request_schema
-from migration.settings import Settings, environment_secret
-from migration.signatures import Algorithm
+from migration.settings import Settings
 from migration.status import MigrationStatus, Phase
 from migration.telemetry import configure_logging
-from starter import ingress, reconcile, signing, view
-from starter.client import Migrations, Started, StartResult, connect
+from starter import deciding, ingress, reconcile, terminal, view
+from starter.client import Started, StartResult
 from starter.lookup import stored_status
 from starter.reconcile import Reconciled
 from starter.reconcile import table as reconciled
+from starter.terminal import FAILED, NOT_NOW, Id, Output, OutputOption, answered, read, run, run_sync
 from starter.watch import follow
-
-FAILED, BAD_INPUT, NOT_NOW = 1, 2, 3
 
 # Where no logging is set up, the SDK's warnings (it retries) are nothing for the person at the terminal.
 logging.getLogger("temporalio").addHandler(logging.NullHandler())
@@ -45,21 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
-class Output(StrEnum):
-    """For people, or for programs."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or json for programs")]
 File = Annotated[str, typer.Argument(metavar="FILE|-", help="a migration request as JSON; - reads standard input")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="the migrationId")]
-As = Annotated[str, typer.Option("--as", metavar="WHO", help="who decides")]
-Comment = Annotated[str | None, typer.Option(help="a word about it, kept with the decision")]
-Key = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="sign the decision with this private key")]
-Reason = Annotated[str, typer.Option(help="why; kept with the decision")]
 
 
 # --- requests --------------------------------------------------------------------------------------------------
@@ -72,20 +52,20 @@ def start(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Start a migration."""
-    text = _read(file, output)
+    text = read(file, output)
 
     async def go() -> StartResult:
         parse_request(text)  # before anything is connected
-        return await (await _migrations()).start(text, again=again)
+        return await (await terminal.migrations()).start(text, again=again)
 
-    result = _run(go, output)
+    result = run(go, output)
     answer = {
         "migrationId": result.migration_id,
         "outcome": result.outcome,
         "runId": result.run_id,
         "correlationId": result.correlation_id,
     }
-    _print(answer, f"{result.migration_id}: {result.outcome}", output)
+    answered(answer, f"{result.migration_id}: {result.outcome}", output)
     if result.outcome is Started.ALREADY_ENDED:
         raise typer.Exit(NOT_NOW)
 
@@ -93,17 +73,17 @@ def start(
 @app.command()
 def submit(file: File, output: OutputOption = Output.TEXT) -> None:
     """Send a request through the SQS queue; the ingress starts it."""
-    text = _read(file, output)
-    message_id = _run_sync(lambda: ingress.submit(Settings(), text.decode(errors="replace")), output)
-    _print({"messageId": message_id}, f"sent as message {message_id}", output)
+    text = read(file, output)
+    message_id = run_sync(lambda: ingress.submit(Settings(), text.decode(errors="replace")), output)
+    answered({"messageId": message_id}, f"sent as message {message_id}", output)
 
 
 @app.command()
 def validate(file: File, output: OutputOption = Output.TEXT) -> None:
     """Check a request document alone: no network, no settings, no clock."""
-    request = _run_sync(lambda: parse_request(_read(file, output)), output)
+    request = run_sync(lambda: parse_request(read(file, output)), output)
     answer = {"valid": True, "migrationId": request.migration_id, "requestHash": request_hash(request)}
-    _print(answer, f"{request.migration_id}: valid, hash {request_hash(request)}", output)
+    answered(answer, f"{request.migration_id}: valid, hash {request_hash(request)}", output)
 
 
 @app.command()
@@ -116,24 +96,33 @@ def schema() -> None:
 
 
 @app.command()
-def status(migration_id: Id, output: OutputOption = Output.TEXT) -> None:
+def status(
+    migration_id: Id,
+    evidence: Annotated[bool, typer.Option("--evidence", help="what approvers look at, and its hash")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
     """Show where a migration stands; from the read model, with its age, when no worker answers."""
-
-    async def go() -> tuple[MigrationStatus, list[str], MigrationError | None]:
-        try:
-            migrations = await _migrations()
-            found = await migrations.status(migration_id)
-            return found, [] if found.phase.ended else await migrations.pending(migration_id), None
-        except MigrationError as error:
-            return await asyncio.to_thread(_stored, migration_id, error), [], error
-
-    found, waits, trouble = _run(go, output)
-    if output is Output.JSON:
+    found, waits, trouble = run(lambda: _looked_up(migration_id), output)
+    if evidence:
+        shown = run_sync(lambda: view.evidence(found), output)
+        answered(shown, f"{view.as_json(shown['evidence'])}\nevidence hash: {shown['evidenceHash']}", output)
+    elif output is Output.JSON:
         typer.echo(view.as_json(found.model_dump(mode="json") | view.staleness(found, trouble)))
+    if output is Output.JSON:
         return
     if trouble:
         typer.echo(view.stale(found, trouble), err=True)
-    view.console().print(view.screen(found, waits))
+    if not evidence:
+        view.console().print(view.screen(found, waits))
+
+
+async def _looked_up(migration_id: str) -> tuple[MigrationStatus, list[str], MigrationError | None]:
+    try:
+        migrations = await terminal.migrations()
+        found = await migrations.status(migration_id)
+        return found, [] if found.phase.ended else await migrations.pending(migration_id), None
+    except MigrationError as error:
+        return await asyncio.to_thread(_stored, migration_id, error), [], error
 
 
 def _stored(migration_id: str, trouble: MigrationError) -> MigrationStatus:
@@ -153,135 +142,16 @@ def watch(migration_id: Id, output: OutputOption = Output.TEXT) -> None:
     console = Console(stderr=output is Output.JSON)
 
     async def go() -> Any:
-        return await follow(await _migrations(), migration_id, console)
+        return await follow(await terminal.migrations(), migration_id, console)
 
-    last = _run(go, output)
+    last = run(go, output)
     if output is Output.JSON:
         typer.echo(view.as_json(last.model_dump(mode="json")))
     if last.phase is not Phase.COMPLETED:
         raise typer.Exit(FAILED)
 
 
-# --- deciding --------------------------------------------------------------------------------------------------
-
-
-@app.command()
-def approve(
-    migration_id: Id,
-    who: As,
-    comment: Comment = None,
-    evidence: Annotated[str | None, typer.Option(help="the evidence hash that was looked at")] = None,
-    key: Key = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Approve the cutover."""
-    _decide("approve", migration_id, output, key, approver=who, comment=comment, evidenceHash=evidence)
-
-
-@app.command()
-def reject(
-    migration_id: Id,
-    who: As,
-    comment: Comment = None,
-    to: Annotated[str | None, typer.Option(help="start (everything undone) or ready (back to replicating)")] = None,
-    key: Key = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Reject the cutover."""
-    _decide("reject", migration_id, output, key, approver=who, comment=comment, to=to)
-
-
-@app.command()
-def rollback(
-    migration_id: Id,
-    who: As,
-    comment: Comment = None,
-    to: Annotated[str | None, typer.Option(help="ready or start; the request's choice when not given")] = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Undo, before the point of no return."""
-    _decide("rollback", migration_id, output, by=who, comment=comment, to=to)
-
-
-@app.command()
-def abandon(migration_id: Id, who: As, reason: Reason, output: OutputOption = Output.TEXT) -> None:
-    """Give up: everything is undone."""
-    _decide("abandon", migration_id, output, by=who, reason=reason)
-
-
-@app.command()
-def retry(
-    migration_id: Id,
-    who: As,
-    comment: Comment = None,
-    undo: Annotated[str | None, typer.Option(help="the undo that is meant")] = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Try the failed step, or the undo that is left, again."""
-    _decide("retry", migration_id, output, by=who, comment=comment, undo=undo)
-
-
-@app.command()
-def skip(
-    migration_id: Id,
-    who: As,
-    reason: Reason,
-    undo: Annotated[str | None, typer.Option(help="the undo that is meant")] = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Leave the failed step, or the undo that is left, to somebody's hands."""
-    _decide("skip", migration_id, output, by=who, reason=reason, undo=undo)
-
-
-@app.command()
-def acknowledge(
-    migration_id: Id,
-    who: As,
-    code: Annotated[list[str] | None, typer.Option(help="a finding's code; all when not given")] = None,
-    comment: Comment = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Acknowledge warnings."""
-    _decide("acknowledge", migration_id, output, by=who, codes=code or None, comment=comment)
-
-
-@app.command()
-def reschedule(
-    migration_id: Id,
-    who: As,
-    not_before: Annotated[str, typer.Option(help="RFC 3339, with an offset")],
-    not_after: Annotated[str, typer.Option(help="RFC 3339, with an offset")],
-    comment: Comment = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Move the cutover window."""
-    _decide("reschedule", migration_id, output, by=who, notBefore=not_before, notAfter=not_after, comment=comment)
-
-
-@app.command()
-def commit(migration_id: Id, who: As, comment: Comment = None, output: OutputOption = Output.TEXT) -> None:
-    """End the soak: go on to the point of no return."""
-    _decide("commit", migration_id, output, by=who, comment=comment)
-
-
-@app.command()
-def keygen(
-    who: As,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="where the private key goes; never overwritten")],
-    algorithm: Annotated[Algorithm, typer.Option(help="how it signs")] = Algorithm.EDDSA,
-    passphrase: Annotated[
-        bool,
-        typer.Option("--passphrase", help=f"encrypt it; asks for the passphrase unless {signing.PASSPHRASE} has it"),
-    ] = False,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Make a key to sign approvals with, and print what the worker's settings need of it."""
-    secret = environment_secret(signing.PASSPHRASE) if passphrase else None
-    if passphrase and not secret:
-        secret = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
-    made = _run_sync(lambda: signing.make_key(who, out, algorithm, secret), output)
-    answer = {"file": str(made.file), "keyId": made.key_id, "publicKey": made.public_key, "settings": made.settings}
-    _print(answer, f"{made.public_key}\n# for the settings file that MIGRATOR_SETTINGS names\n{made.settings}", output)
+app.add_typer(deciding.app)
 
 
 # --- what was left behind --------------------------------------------------------------------------------------
@@ -303,7 +173,7 @@ def run_reconcile(
         also = [reconcile.place(text) for text in where or ()]
         return await reconcile.reconcile(Settings(), fix=fix, forward=forward, only=migration or (), also=also)
 
-    found = _run(go, output)
+    found = run(go, output)
     if output is Output.JSON:
         typer.echo(view.as_json(reconciled.as_dict(found)))
     else:
@@ -320,7 +190,7 @@ def run_ingress() -> None:
     """Take requests from the SQS queue until interrupted."""
     settings = Settings()
     configure_logging(settings.log_level)
-    _run(lambda: ingress.serve(settings), Output.TEXT)
+    run(lambda: ingress.serve(settings), Output.TEXT)
 
 
 _LOCAL = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -341,72 +211,6 @@ def demo(context: typer.Context) -> None:
 def _local_cloud(command: str, arguments: list[str]) -> NoReturn:
     """Become the local cloud, which is a program of its own: product code does not know it, signals reach it."""
     os.execv(sys.executable, [sys.executable, "-m", "localcloud", command, *arguments])  # noqa: S606  our own program
-
-
-# --- helpers ---------------------------------------------------------------------------------------------------
-
-
-async def _migrations() -> Migrations:
-    return Migrations(await connect(), Settings().task_queue)
-
-
-def _decide(name: str, migration_id: str, output: Output, key: Path | None = None, **fields: Any) -> None:
-    payload = {field: value for field, value in fields.items() if value is not None}
-
-    async def go() -> dict[str, Any]:
-        signer = signing.open_key(payload["approver"], key, _hidden) if key else None
-        migrations = await _migrations()
-        if signer:
-            payload["jws"] = await signing.signature(migrations, migration_id, signer, name, payload)
-        return await migrations.decide(migration_id, name, payload)
-
-    answer = _run(go, output)
-    _print(answer, f"{migration_id}: {answer['message']}", output)
-
-
-def _hidden(question: str) -> str:
-    """What somebody types unseen, never in the middle of an answer for programs."""
-    return str(typer.prompt(question, hide_input=True, err=True))
-
-
-def _read(file: str, output: Output) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        _fail(f"cannot read {file}: {error.strerror}", BAD_INPUT, output)
-
-
-def _print(answer: dict[str, Any], text: str, output: Output) -> None:
-    typer.echo(view.as_json(answer) if output is Output.JSON else text)
-
-
-def _run(go: Callable[[], Coroutine[Any, Any, Any]], output: Output) -> Any:
-    return _run_sync(lambda: asyncio.run(go()), output)
-
-
-def _run_sync(call: Callable[[], Any], output: Output) -> Any:
-    """Call, and turn the errors people can act on into words and an exit code."""
-    try:
-        return call()
-    except RequestErrors as errors:
-        listed = [{"path": e.path, "expected": e.expected, "found": e.found} for e in errors.errors]
-        _fail(str(errors), BAD_INPUT, output, listed)
-    except ValidationError as error:
-        _fail(str(error), BAD_INPUT, output)
-    except (NotFound, Conflict) as error:
-        _fail(str(error), NOT_NOW, output)
-    except MigrationError as error:
-        _fail(str(error), FAILED, output)
-
-
-def _fail(message: str, code: int, output: Output, errors: list[dict[str, str]] | None = None) -> NoReturn:
-    if output is Output.JSON:
-        typer.echo(json.dumps({"error": message, **({"errors": errors} if errors else {})}, indent=2))
-    else:
-        typer.echo(message, err=True)
-    raise typer.Exit(code)
 
 
 def main() -> NoReturn:

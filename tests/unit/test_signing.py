@@ -16,7 +16,7 @@ from migration.errors import Unavailable
 from migration.settings import Settings
 from migration.signatures import SignatureRefused, SignedDecision
 from migration.status import MigrationStatus, Phase
-from starter import cli
+from starter import cli, terminal
 from starter.client import Migrations
 from starter.signing import GOOD_FOR, PASSPHRASE, Signer, open_key, signature
 
@@ -62,7 +62,7 @@ def migration(monkeypatch: pytest.MonkeyPatch) -> OneMigration:
     async def found() -> Migrations:
         return one
 
-    monkeypatch.setattr(cli, "_migrations", found)
+    monkeypatch.setattr(terminal, "migrations", found)
     monkeypatch.delenv(PASSPHRASE, raising=False)
     return one
 
@@ -102,7 +102,7 @@ def test_a_key_is_never_overwritten(key: Path, tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "nowhere.pem")
     for there in (key, link):
         done = migrator("keygen", "--as", WHO, "--out", there)
-        assert done.exit_code == cli.BAD_INPUT
+        assert done.exit_code == terminal.BAD_INPUT
         assert "never overwritten" in done.stderr
     assert key.read_text() == "precious"
     assert not (tmp_path / "nowhere.pem").exists()
@@ -110,7 +110,7 @@ def test_a_key_is_never_overwritten(key: Path, tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     done = migrator("keygen", "--as", WHO, "--out", tmp_path / "missing" / "key.pem")
-    assert done.exit_code == cli.BAD_INPUT
+    assert done.exit_code == terminal.BAD_INPUT
     assert "No such file or directory" in done.stderr
 
 
@@ -135,7 +135,7 @@ def test_the_printed_lines_are_a_settings_file(
 
 @pytest.mark.parametrize("who", ["", " ", "two\nlines"])
 def test_a_key_is_made_for_somebody(who: str, key: Path) -> None:
-    assert migrator("keygen", "--as", who, "--out", key).exit_code == cli.BAD_INPUT
+    assert migrator("keygen", "--as", who, "--out", key).exit_code == terminal.BAD_INPUT
     assert not key.exists()
 
 
@@ -197,7 +197,7 @@ def test_the_evidence_that_was_looked_at_is_what_is_signed(key: Path, migration:
 def test_other_evidence_than_was_looked_at_is_not_signed(key: Path, migration: OneMigration) -> None:
     keygen(key)
     done = migrator("approve", "mig-shop", "--as", WHO, "--key", key, "--evidence", "cd" * 32)
-    assert done.exit_code == cli.NOT_NOW
+    assert done.exit_code == terminal.NOT_NOW
     assert EVIDENCE in done.stderr
     assert migration.sent == []
 
@@ -206,7 +206,7 @@ def test_nothing_is_signed_before_there_is_evidence(key: Path, migration: OneMig
     keygen(key)
     migration.seen = migration.seen.model_copy(update={"evidence_hash": None, "phase": Phase.TESTING})
     done = migrator("reject", "mig-shop", "--as", WHO, "--key", key)
-    assert done.exit_code == cli.NOT_NOW
+    assert done.exit_code == terminal.NOT_NOW
     assert "no evidence yet; it is TESTING" in done.stderr
     assert migration.sent == []
 
@@ -215,7 +215,7 @@ def test_nothing_is_signed_when_the_migration_does_not_answer(key: Path, migrati
     keygen(key)
     migration.trouble = Unavailable("no worker answers")
     done = migrator("approve", "mig-shop", "--as", WHO, "--key", key)
-    assert done.exit_code == cli.FAILED
+    assert done.exit_code == terminal.FAILED
     assert migration.sent == []
 
 
@@ -249,7 +249,7 @@ def test_a_locked_key_asks_for_its_passphrase_apart_from_the_answer(key: Path, m
 def test_a_wrong_passphrase_opens_nothing(key: Path, migration: OneMigration) -> None:
     keygen(key, "--passphrase", typed="sesame\nsesame\n")
     done = migrator("approve", "mig-shop", "--as", WHO, "--key", key, typed="barley\n")
-    assert done.exit_code == cli.BAD_INPUT
+    assert done.exit_code == terminal.BAD_INPUT
     assert "does not open" in done.stderr
     assert migration.sent == []
 
@@ -259,7 +259,7 @@ def test_a_file_without_a_key_is_bad_input(content: bytes | None, key: Path, mig
     if content is not None:
         key.write_bytes(content)
     done = migrator("approve", "mig-shop", "--as", WHO, "--key", key)
-    assert done.exit_code == cli.BAD_INPUT
+    assert done.exit_code == terminal.BAD_INPUT
     assert "private key" in done.stderr or "No such file" in done.stderr
     assert migration.sent == []
 
