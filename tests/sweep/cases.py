@@ -218,7 +218,15 @@ def spread(found: Sequence[Point], most: int = 4) -> list[Point]:
 # --- faults ------------------------------------------------------------------------------------------------------
 
 Fault = Literal[
-    "refused", "failed after", "reply lost", "throttled", "killed before", "killed after", "unrecorded", "stalled"
+    "refused",
+    "failed after",
+    "reply lost",
+    "throttled",
+    "killed before",
+    "killed after",
+    "unrecorded",
+    "stalled",
+    "overtaken",
 ]
 FAULTS: tuple[Fault, ...] = ("refused", "failed after", "reply lost", "throttled", "killed before", "killed after")
 
@@ -229,6 +237,9 @@ UNRECORDED: Fault = "unrecorded"
 
 STALLED: Fault = "stalled"
 """The worker stands still where an activity has decided to act, and goes on when everything was undone."""
+
+OVERTAKEN: Fault = "overtaken"
+"""The worker stands still there, and goes on when another attempt has done the act."""
 
 _VERBS: Mapping[Fault, Mapping[str, Any]] = {
     "refused": {"action": "refuse"},
@@ -288,7 +299,7 @@ class Case:
 
     def orders(self) -> list[Order]:
         """What its worker is ordered to do."""
-        if self.fault not in {UNRECORDED, STALLED}:
+        if self.fault not in {UNRECORDED, STALLED, OVERTAKEN}:
             return []
         return [Order(p.operation, p.nth, "die" if self.fault == UNRECORDED else "stand still") for p in self.points]
 

@@ -5,12 +5,12 @@ from statistics import median
 
 import pytest
 
-from tests.sweep.cases import FAULTS, STALLED, UNRECORDED
+from tests.sweep.cases import FAULTS, OVERTAKEN, STALLED, UNRECORDED
 from tests.sweep.checker import Outcome
 from tests.sweep.sweep import LANES, Sweep
 
 _OUTCOMES = pytest.StashKey[list[Outcome]]()
-_COLUMNS = (*FAULTS, UNRECORDED, STALLED)
+_COLUMNS = (*FAULTS, UNRECORDED, STALLED, OVERTAKEN)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

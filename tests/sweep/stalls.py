@@ -1,14 +1,17 @@
-"""A worker stands still where an activity has decided to act; it goes on when its migration was undone without it."""
+"""A worker stands still where an activity has decided to act.
+
+It goes on when its migration was undone without it, or when another attempt has done the act.
+"""
 
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
 
 from localcloud.report import Systems, report
-from tests.sweep.cases import ACTIVITY, STALLED, Case, Ending, Point
+from tests.sweep.cases import ACTIVITY, FORWARD, OVERTAKEN, STALLED, Case, Ending, Point
 from tests.sweep.checker import KEPT, Outcome, evidence_of
 from tests.sweep.invariants import broken
-from tests.sweep.orders import Told, acts
+from tests.sweep.orders import Act, Told, acts
 from tests.sweep.site import Run
 
 MEANWHILE = Ending(
@@ -35,12 +38,60 @@ def cases_of_stalls(reference: Outcome) -> list[Case]:
     """One case for each activity before the pivot that has made calls, in the run without a fault."""
     found = acts(reference.told, reference.entries)
     before = next((place for place, act in enumerate(found) if _PIVOT in act.calls), len(found))
-    points = [Point(ACTIVITY, act.activity, None, act.nth) for act in found[:before] if act.calls]
-    return [Case(MEANWHILE, STALLED, (point,)) for point in points]
+    return [Case(MEANWHILE, STALLED, (_point(act),)) for act in found[:before] if act.calls]
 
 
-class StalledRun(Run):
-    """A run whose worker stands still once; a second one of its lane undoes everything."""
+def cases_of_overtaken(reference: Outcome) -> list[Case]:
+    """One case for each activity that has made calls."""
+    found = acts(reference.told, reference.entries)
+    return [Case(FORWARD, OVERTAKEN, (_point(act),)) for act in found if act.calls]
+
+
+def _point(act: Act) -> Point:
+    return Point(ACTIVITY, act.activity, None, act.nth)
+
+
+class _Standing(Run):
+    """A run one of whose workers stands still once; the second one of its lane goes on."""
+
+    def _stalled(self) -> list[Told]:
+        return self._site.orders.obeyed(self._names.migration_id)
+
+    def _attempts(self) -> list[Told]:
+        """What all attempts of the activity tell that stands still."""
+        tasks = {stalled.task for stalled in self._stalled()}
+        return [told for told in self._site.orders.told(self._names.migration_id) if told.task in tasks]
+
+    def _has_ended(self, stalled: Told) -> bool:
+        ended = (told for told in self._attempts() if told.event in {"returned", "raised"})
+        return any((told.attempt, told.pid) == (stalled.attempt, stalled.pid) for told in ended)
+
+    async def _go_on(self) -> None:
+        """Let the worker go on, and wait until its attempt has ended, too."""
+        await asyncio.to_thread(self._lane.go_on)
+        deadline = time.monotonic() + _WAKES_WITHIN
+        while any(not self._has_ended(stalled) for stalled in self._stalled()):
+            if time.monotonic() > deadline:
+                self._outcome.problems.append(f"its attempt did not end within {_WAKES_WITHIN:.0f} s after it went on")
+                return
+            await asyncio.sleep(_LOOK)
+
+
+class OvertakenRun(_Standing):
+    """The worker goes on as soon as another attempt has done the act."""
+
+    async def _decide(self, phase: str) -> None:
+        if any(told.event == "returned" for told in self._attempts()):
+            await asyncio.to_thread(self._lane.go_on)
+        await super()._decide(phase)
+
+    async def _callbacks_leave(self) -> None:
+        await super()._callbacks_leave()
+        await self._go_on()
+
+
+class StalledRun(_Standing):
+    """A person has everything undone while the worker stands still; it goes on when the migration has ended."""
 
     async def _decide(self, phase: str) -> None:
         if self._stalled() and "rollback" not in self._asked_for:
@@ -50,27 +101,12 @@ class StalledRun(Run):
         await super()._decide(phase)
 
     async def _callbacks_leave(self) -> None:
-        """When all has ended: let the worker go on, and wait until its attempt has ended, too."""
         await super()._callbacks_leave()
         before = len(self._entries())
-        await asyncio.to_thread(self._lane.go_on)
-        deadline = time.monotonic() + _WAKES_WITHIN
-        while any(not self._has_ended(stalled) for stalled in self._stalled()):
-            if time.monotonic() > deadline:
-                self._outcome.problems.append(f"its attempt did not end within {_WAKES_WITHIN:.0f} s after it went on")
-                break
-            await asyncio.sleep(_LOOK)
+        await self._go_on()
         late = [f"{entry.service} {entry.operation}" for entry in self._entries()[before:]]
         if late:
             self._outcome.problems.append(f"landed after everything was undone: {', '.join(late)}")
-
-    def _stalled(self) -> list[Told]:
-        return self._site.orders.obeyed(self._names.migration_id)
-
-    def _has_ended(self, stalled: Told) -> bool:
-        told = self._site.orders.told(self._names.migration_id)
-        same = (one for one in told if (one.task, one.attempt, one.pid) == (stalled.task, stalled.attempt, stalled.pid))
-        return any(one.event in {"returned", "raised"} for one in same)
 
     def _judge(self) -> None:
         self._outcome.entries = self._entries()

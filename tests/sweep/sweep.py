@@ -111,11 +111,22 @@ class Sweep:
         return self._site
 
 
-def cases_of(ending: Ending, found: Iterable[Point], faults: Iterable[Fault] = FAULTS) -> list[Case]:
-    """One case for each fault at each point; the points of the records together."""
-    alone = [point for point in found if point.service not in _TOGETHER]
-    records = tuple(point for point in found if point.service in _TOGETHER)
-    groups = [*((point,) for point in alone), *((records,) if records else ())]
+def cases_of(
+    ending: Ending, found: Iterable[Point], faults: Iterable[Fault] = FAULTS, *, together: int = 1
+) -> list[Case]:
+    """One case for each fault at each point; the points of the records together.
+
+    Args:
+        ending: Of each case.
+        found: The points.
+        faults: What goes wrong.
+        together: At how many points, far from each other, it goes wrong in one run.
+    """
+    known = list(found)
+    alone = [point for point in known if point.service not in _TOGETHER]
+    records = tuple(point for point in known if point.service in _TOGETHER)
+    apart = -(-len(alone) // together)
+    groups = [*(tuple(alone[place::apart]) for place in range(apart)), *((records,) if records else ())]
     return [Case(ending, fault, group) for fault in faults for group in groups]
 
 

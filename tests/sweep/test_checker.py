@@ -11,6 +11,7 @@ from tests.sweep import invariants
 from tests.sweep.cases import AFTER_SWITCH, FORWARD, Case, Names, Point, since_parting
 from tests.sweep.checker import Outcome, compare
 from tests.sweep.invariants import Evidence, Instance
+from tests.sweep.sweep import cases_of
 
 SERVER, SOURCE, TARGET = "billing-web-01", "10.0.0.11", "10.1.0.5"
 INSTANCE = "i-1"
@@ -211,3 +212,9 @@ def test_the_own_points_of_an_ending_begin_where_it_leaves_the_way_forward() -> 
     assert since_parting(back, forward) == way("ec2 StopInstances", "mgn MarkAsArchived")
     assert since_parting(forward[:1], forward) == []
     assert AFTER_SWITCH.cutovers == 1
+
+
+def test_points_of_one_run_are_far_from_each_other_and_none_is_left_out() -> None:
+    found = [Point("mgn", f"Call{number}", "server", 1) for number in range(5)]
+    cases = cases_of(FORWARD, found, ["refused"], together=2)
+    assert [[found.index(point) for point in case.points] for case in cases] == [[0, 3], [1, 4], [2]]

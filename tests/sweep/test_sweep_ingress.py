@@ -17,6 +17,7 @@ from localcloud.report import Systems
 from localcloud.supervisor import Supervisor, request_for
 from localcloud.up import Program, kill_caller
 from tests.sweep.cases import FAULTS, Fault, verb
+from tests.sweep.invariants import without_migration
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(300)]
 
@@ -92,7 +93,7 @@ def test_a_message_whose_reception_fails_becomes_exactly_one_migration(desk: Des
     desk.wait(lambda: not desk.cloud.faults.rules())
     desk.send(request_for(desk.cloud.local, "billing", migrationId=f"mig-received-{slug}"))
     desk.settle()
-    assert [desk.runs().count(f"mig-{which}-{slug}") for which in ("first", "received")] == [1, 1]
+    assert list(without_migration([f"mig-first-{slug}", f"mig-received-{slug}"], desk.runs())) == []
     assert desk.dead_letters() == []
 
 
@@ -102,7 +103,7 @@ def test_a_message_whose_deletion_fails_becomes_exactly_one_migration(desk: Desk
     desk.cloud.faults.add(Rule("sqs", "DeleteMessage", **verb(fault)))
     desk.send(request_for(desk.cloud.local, "billing", migrationId=migration_id))
     desk.settle()
-    assert desk.runs().count(migration_id) == 1
+    assert list(without_migration([migration_id], desk.runs())) == []
     assert desk.dead_letters() == []
 
 

@@ -17,4 +17,4 @@ def test_a_fault_at_any_call_for_three_servers_changes_neither_the_end_nor_the_e
     sweep: Sweep, fault: Fault, at: str
 ) -> None:
     found = [point for point in sweep.points(TIERS) if at in str(point)]
-    assert problems(sweep.run(cases_of(TIERS, found, [fault]))) == {}
+    assert problems(sweep.run(cases_of(TIERS, found, [fault], together=4))) == {}
