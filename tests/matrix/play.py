@@ -27,7 +27,7 @@ from tests.matrix.promises import Scene
 from tests.sweep.cases import Names
 from tests.sweep.checker import entries_of
 
-ENDS_WITHIN = 150.0
+ENDS_WITHIN = 180.0
 STANDS_STILL = 8.0
 """Seconds; the sweep's worker misses an attempt that is silent for 3."""
 
@@ -35,6 +35,7 @@ _PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
 _LOOK = 0.25
 _APPROVER = "approver-1@example.com"
 _ANSWERED_WITHIN = 20.0
+_MOST_RETRIES = 2
 _DECISIONS = frozenset({Fault.CANCEL, Fault.CANCEL_LATE, Fault.ROLLBACK})
 _ENDED_AS = {
     Phase.COMPLETED: WorkflowExecutionStatus.COMPLETED,
@@ -68,8 +69,8 @@ class Play:
         self._meetings = 0
         self._met = asyncio.Event()
         self._began = time.monotonic()
-        self._retried = self._judged_gate = False
-        self._asked = False
+        self._retries = 0
+        self._asked = self._turned_back = self._judged_gate = False
         self.status: MigrationStatus | None = None
 
     @property
@@ -224,7 +225,7 @@ class Play:
         entry = next(line.entry for line in status.steps if line.step is Step.APPROVE)
         if status.awaiting is None or status.awaiting.what != "approve" or status.evidence_hash is None:
             return
-        if entry > 1 and not self._retried:
+        if entry > 1 and (self._turned_back or not self._retries):
             await self._back_at_the_gate(status)
         elif self._cell.fault is Fault.REJECT:
             await self._decide("reject", {"approver": _APPROVER, "to": self._cell.depth})
@@ -242,11 +243,12 @@ class Play:
             status = await self._migrations.status(self._names.migration_id)
             self.verdict.problems.append(f"a person is asked: {status.message}")
         self._asked = True
-        if self.verdict.promised.repaired:
+        if self.verdict.promised.repaired and self._retries < _MOST_RETRIES:
             self._lift()
-            self._retried = True
+            self._retries += 1
             await self._decide("retry", {"by": _APPROVER})
         else:
+            self._turned_back = True
             await self._decide("rollback", {"by": _APPROVER, "to": self._cell.depth})
 
     async def _decide(self, name: str, payload: dict[str, Any]) -> str | None:
