@@ -33,8 +33,11 @@ ACT_BOUND = timedelta(seconds=9)
 """Of such workers: as much longer than the silence after which an attempt counts as dead as in `policies.py`."""
 
 _STOPPED_WITHIN = 0.05
+_BESIDE = frozenset({"dynamodb", "callback", "sqs", "application"})
+"""Services whose entries are no calls of an activity that acts."""
 
 Event = Literal["began", "returned", "raised", "obeyed"]
+What = Literal["die", "stand still"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Order:
 
     activity: str
     nth: int
-    what: Literal["die", "stand still"]
+    what: What
 
 
 @dataclass(frozen=True)
@@ -91,27 +94,22 @@ class Orders:
     def tell(self, event: Event, *, acts: bool) -> None:
         """Add a line about the attempt that is under way here."""
         info = activity.info()
-        time_now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        task = f"{info.workflow_run_id}/{info.activity_id}"
-        told = Told(event, time_now, info.activity_type, task, info.attempt, os.getpid(), acts)
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        told = Told(event, now, info.activity_type, _task(info), info.attempt, os.getpid(), acts)
         with self._file(info.workflow_id or "", "told").open("a") as file:
             file.write(json.dumps(asdict(told)) + "\n")
 
-    def due(self, what: str) -> bool:
+    def due(self, what: What) -> bool:
         """Whether that was ordered for the activity that is under way here, and was not yet done."""
         info = activity.info()
         file = self._file(info.workflow_id or "", "orders")
         if not file.exists():
             return False
         told = self.told(info.workflow_id or "")
-        nth = list(dict.fromkeys(one.task for one in told if one.activity == info.activity_type)).index(
-            f"{info.workflow_run_id}/{info.activity_id}"
-        )
-        orders = [Order(**order) for order in json.loads(file.read_text())]
-        done = {one.task for one in told if one.event == "obeyed"}
-        return Order(info.activity_type, nth + 1, what) in orders and not any(  # type: ignore[arg-type]  # compared only
-            task == f"{info.workflow_run_id}/{info.activity_id}" for task in done
-        )
+        tasks = list(dict.fromkeys(one.task for one in told if one.activity == info.activity_type))
+        order = Order(info.activity_type, tasks.index(_task(info)) + 1, what)
+        done = any(one.event == "obeyed" and one.task == _task(info) for one in told)
+        return not done and order in [Order(**order) for order in json.loads(file.read_text())]
 
     def stand_still(self) -> None:
         """Stop this process until somebody lets it go on, if that is due."""
@@ -129,6 +127,10 @@ class Orders:
 
     def _file(self, workflow_id: str, kind: str) -> Path:
         return self._directory / f"{quote(workflow_id, safe='')}.{kind}"
+
+
+def _task(info: activity.Info) -> str:
+    return f"{info.workflow_run_id}/{info.activity_id}"
 
 
 class Obedient(Interceptor):
@@ -190,6 +192,3 @@ def acts(told: Sequence[Told], entries: Iterable[Entry]) -> list[Act]:
         own = tuple(call for call in calls if call[0] not in _BESIDE)
         found.append(Act(began.activity, seen[began.activity], began.time, returned, own))
     return found
-
-
-_BESIDE = frozenset({"dynamodb", "callback", "sqs", "application"})
