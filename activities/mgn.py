@@ -170,7 +170,10 @@ class SourceServers(Model):
 
 
 class RemoveRecords(Model):
-    """Take these machines' records out of service, if they carry our migration's tag: those that we registered."""
+    """Take these machines' records out of service, unless another migration's tag is on them.
+
+    They are those that MGN did not know before: one whose agent was just installed carries no tag yet.
+    """
 
     where: Where
     mark: Mark
@@ -349,8 +352,8 @@ class ApplicationMigration:
         """Disconnect and archive; records that are gone are no error."""
         service = self.replication(request.where)
         with acting(self.act_bound) as attempt:
-            found = service.find(request.user_provided_ids).values()
-            ours = [r.source_server_id for r in found if r.tags.get(MIGRATION_TAG) == request.mark.migration_id]
+            found, own = service.find(request.user_provided_ids).values(), request.mark.migration_id
+            ours = [r.source_server_id for r in found if r.tags.get(MIGRATION_TAG, own) == own]
             records.take_out_of_service(service, attempt, ours, self.job_poll)
 
     @activity.defn(no_thread_cancel_exception=True)

@@ -14,7 +14,7 @@ from activities.errors import translated
 from activities.running import now
 from migration.errors import PrerequisiteError
 from migration.findings import Finding
-from migration.marks import user_provided_id
+from migration.marks import MIGRATION_TAG, user_provided_id
 from migration.models import Model
 from migration.ports import (
     Clouds,
@@ -26,6 +26,7 @@ from migration.ports import (
     RecordSet,
     Replication,
     SourceMachine,
+    SourceServer,
     Webhook,
     Where,
 )
@@ -39,7 +40,11 @@ class CheckPrerequisites(Model):
 
 
 class SourceFacts(Model):
-    """How a source machine was before anything was done to it: what a rollback has to restore."""
+    """How a source machine was before anything was done to it: what a rollback has to restore.
+
+    Attributes:
+        registered_before: MGN replicates it already, and not for this migration: its record is not ours to remove.
+    """
 
     server: str
     vm: str
@@ -47,6 +52,7 @@ class SourceFacts(Model):
     managed_instance_id: str | None = None
     powered_on: bool
     connected_macs: tuple[str, ...] = ()
+    registered_before: bool = False
 
 
 class RecordedName(Model):
@@ -86,13 +92,18 @@ class PrerequisiteChecks:
         report.add(check_window(asked, now()))
         report.add(check_callback(asked, self.webhook))
         machines = self._machines(asked, report)
-        managed = self._target(asked, report, machines)
+        managed, known = dict[str, str](), dict[str, SourceServer]()
+        self._target(asked, report, machines, managed, known)
         names: dict[int, RecordSet | None] = {}
         check_names(asked, self.names, report, names)
         self._items(asked, report)
         return Prerequisites(
             findings=report.findings,
-            sources=tuple(_facts(asked, server, machines[server.name], managed) for server in _of(asked, machines)),
+            sources=tuple(
+                _facts(asked, server, machines[server.name], managed, known)
+                for server in asked.servers
+                if server.name in machines
+            ),
             names=tuple(RecordedName(index=index, before=before) for index, before in names.items()),
         )
 
@@ -104,20 +115,26 @@ class PrerequisiteChecks:
                 report.add(find_machines(asked, hypervisor, found))
         return found
 
-    def _target(self, asked: MigrationRequest, report: Report, machines: dict[str, SourceMachine]) -> dict[str, str]:
+    def _target(
+        self,
+        asked: MigrationRequest,
+        report: Report,
+        machines: dict[str, SourceMachine],
+        managed: dict[str, str],
+        known: dict[str, SourceServer],
+    ) -> None:
         """Look at the target account, unless our credentials would show us another one."""
-        target, managed = asked.target, dict[str, str]()
+        target = asked.target
         where = Where(account_id=target.account_id, region=target.region, role_arn=target.role_arn)
         cloud, before = self.clouds(where), len(report.findings)
         report.add(check_account(asked, cloud))
         if len(report.findings) > before:
-            return managed
+            return
         ids = [user_provided_id(asked.source.connection, machine.uuid) for machine in machines.values()]
         report.add(check_networks(asked, cloud))
         report.add(check_key_and_profiles(asked, cloud))
-        report.add(check_service(self.replication(where), ids, self.replicating_servers_quota))
+        report.add(check_service(self.replication(where), ids, self.replicating_servers_quota, known))
         report.add(find_managed_instances(asked, self.commands(where), managed))
-        return managed
 
     def _items(self, asked: MigrationRequest, report: Report) -> None:
         if uses_servicenow(asked):
@@ -126,15 +143,19 @@ class PrerequisiteChecks:
                 report.add(check_items(asked, database))
 
 
-def _of(asked: MigrationRequest, machines: dict[str, SourceMachine]) -> list[Server]:
-    return [server for server in asked.servers if server.name in machines]
-
-
-def _facts(asked: MigrationRequest, server: Server, machine: SourceMachine, managed: dict[str, str]) -> SourceFacts:
+def _facts(
+    asked: MigrationRequest,
+    server: Server,
+    machine: SourceMachine,
+    managed: dict[str, str],
+    known: dict[str, SourceServer],
+) -> SourceFacts:
+    own_id = user_provided_id(asked.source.connection, machine.uuid)
     return SourceFacts(
         server=server.name,
         vm=machine.vm,
-        user_provided_id=user_provided_id(asked.source.connection, machine.uuid),
+        user_provided_id=own_id,
+        registered_before=own_id in known and known[own_id].tags.get(MIGRATION_TAG) != asked.migration_id,
         managed_instance_id=managed.get(server.name),
         powered_on=machine.power is PowerState.ON,
         connected_macs=tuple(card.mac for card in machine.nics if card.connected),

@@ -44,11 +44,18 @@ ACT = ActivityPolicy(
 )
 """A side effect. A cancelled attempt is waited for, so that its undo never overtakes it."""
 
+ACT_WHILE_DOWN: ActivityPolicy = {**ACT, "schedule_to_close_timeout": 30 * _MINUTE}
+"""The same while nobody serves the application: a quota or an outage that holds it up for longer ends the step."""
+
 ACT_BOUND = 2 * _MINUTE
 """No attempt begins a mutating call later than this after its start; a setting may shorten it, and not prolong it.
 
-So when an attempt fell silent (its worker stood still, and may go on), its undo waits this time out before it looks.
+So when an attempt fell silent (its worker stood still, and may go on), its undo waits until the last such call can
+have landed.
 """
+
+LONGEST_CALL = _MINUTE
+"""How long one call of an adapter may take, its client's own repeats included."""
 
 CLAIM = ActivityPolicy(
     start_to_close_timeout=_MINUTE,
@@ -67,11 +74,24 @@ WAIT = ActivityPolicy(
     start_to_close_timeout=90 * _SECOND,
     retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=_MINUTE),
 )
-"""A wait: one activity whose attempts are looks, spaced by what each look asks for. It ends by its own deadline.
+"""A wait: one activity whose attempts are looks, spaced by what each look asks for. It ends by its own deadline, or by
+that of `waiting` where not even a look is to be had.
 
 A look that got lost (with its worker, or on its way to one) is missed only after this time, perhaps while nobody
 serves the application: so it is little more than the longest look, 200 health checks of 5 s, 16 at a time.
 """
+
+JOB_ENDS_WITHIN = 4 * _HOUR
+"""How long an MGN job, or EC2's status checks, may take; a launch with a conversion of large disks takes an hour."""
+
+NO_LOOK_FOR = 10 * _MINUTE
+"""How long after its own deadline a wait ends that cannot even look."""
+
+
+def waiting(within: timedelta) -> ActivityPolicy:
+    """A wait that fails some time after its own deadline, when no look at all came back in time to say so."""
+    return {**WAIT, "schedule_to_close_timeout": max(within, timedelta(0)) + NO_LOOK_FOR}
+
 
 UNDO = ActivityPolicy(
     start_to_close_timeout=30 * _MINUTE,

@@ -56,7 +56,7 @@ class Context:
             result: Result = await workflow.execute_activity_method(method, argument, summary=summary, **policy)
         except ActivityError as error:
             if isinstance(error.cause, TimeoutError) and "heartbeat_timeout" in policy:
-                self.landed_by = workflow.now() + policies.ACT_BOUND
+                self.landed_by = workflow.now() + policies.ACT_BOUND + policies.LONGEST_CALL
             raise
         self.heed()
         return result

@@ -124,7 +124,7 @@ class Gate:
                 stable_observations=replication.stable_observations,
                 until=workflow.now() + replication.deadline,
             ),
-            policies.WAIT,
+            policies.waiting(replication.deadline),
             "wait for replication to be as it was",
         )
         remember_replication(self._context, observed)

@@ -10,7 +10,14 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ApplicationError,
+    FailureError,
+    WorkflowAlreadyStartedError,
+)
+from temporalio.exceptions import (
+    TimeoutError as ActivityTimeout,
+)
 
 with workflow.unsafe.imports_passed_through():
     from activities.state import MigrationState, SaveState
@@ -264,12 +271,14 @@ def introduce(request: MigrationRequest) -> None:
 
 def failure_of(error: BaseException) -> Failure:
     """The cause of a failed activity or child, in the words it was given where it happened."""
-    cause = error
+    cause, late = error, False
     while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
         cause = cause.__cause__
+        late = late or isinstance(cause, ActivityTimeout)
     if isinstance(cause, ApplicationError):
         action = next((d.get("action") for d in cause.details if isinstance(d, dict)), None)
-        return Failure(type=cause.type or "MigrationExecutionError", message=cause.message, action=action)
+        words = f"not within its time: {cause.message}" if late else cause.message
+        return Failure(type=cause.type or "MigrationExecutionError", message=words, action=action)
     return Failure(type=type(cause).__name__, message=str(cause))
 
 

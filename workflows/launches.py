@@ -47,10 +47,14 @@ class Launches:
         cutover = step is Step.CUTOVER
         start = ApplicationMigration.start_cutover if cutover else ApplicationMigration.start_test
         request = Launch(where=self._context.where, mark=self._context.mark(step, part), source_server_ids=ids)
-        job = await self._context.do(start, request, policies.ACT, "StartCutover" if cutover else "StartTest")
+        policy = policies.ACT_WHILE_DOWN if cutover else policies.ACT
+        job = await self._context.do(start, request, policy, "StartCutover" if cutover else "StartTest")
         wait = AwaitJob(where=self._context.where, job_id=job.job_id or "", fresh_data=cutover)
         return await self._context.do(
-            ApplicationMigration.await_job, wait, policies.WAIT, f"wait for launch job {job.job_id}"
+            ApplicationMigration.await_job,
+            wait,
+            policies.waiting(policies.JOB_ENDS_WITHIN),
+            f"wait for launch job {job.job_id}",
         )
 
     async def change_life_cycle(self, state: str) -> None:
@@ -62,7 +66,10 @@ class Launches:
         """Wait for EC2's 2/2; returns (and notes) the instances' addresses."""
         instances = Instances(where=self._context.where, instance_ids=instance_ids)
         checked = await self._context.do(
-            Targets.await_status_checks, instances, policies.WAIT, "wait for EC2's status checks"
+            Targets.await_status_checks,
+            instances,
+            policies.waiting(policies.JOB_ENDS_WITHIN),
+            "wait for EC2's status checks",
         )
         addresses = {instance.instance_id: instance.private_ip for instance in checked.instances}
         for server in self._context.servers:
@@ -88,7 +95,10 @@ class Launches:
         if targets:
             request = AwaitHealth(targets=targets, since=workflow.now())
             answered = await self._context.do(
-                ApplicationHealth.await_health, request, policies.WAIT, f"health checks during {during}"
+                ApplicationHealth.await_health,
+                request,
+                policies.waiting(max(target.within for target in targets)),
+                f"health checks during {during}",
             )
             checks += [
                 CheckResult(server=r.server, check=r.url, healthy=r.healthy, found=r.error or f"HTTP {r.status}")
@@ -109,7 +119,10 @@ class Launches:
         if job.job_id is not None:
             wait = AwaitJob(where=self._context.where, job_id=job.job_id)
             await self._context.do(
-                ApplicationMigration.await_termination, wait, policies.WAIT, "wait for the termination"
+                ApplicationMigration.await_termination,
+                wait,
+                policies.waiting(policies.JOB_ENDS_WITHIN),
+                "wait for the termination",
             )
 
     def server_of(self, source_server_id: str) -> ServerProgress:

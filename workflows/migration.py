@@ -33,7 +33,6 @@ with workflow.unsafe.imports_passed_through():
         SourceMachines,
         Sources,
     )
-    from activities.state import ClaimMigration, MigrationState
     from activities.target import Instances, Targets
     from migration import policies
     from migration.findings import Severity
@@ -51,7 +50,6 @@ with workflow.unsafe.imports_passed_through():
         SourceSnapshot,
         TestMode,
         Warnings,
-        request_hash,
     )
     from migration.status import Awaiting, MigrationResult, MigrationStatus, Phase, Side, TestLaunch
     from migration.steps import Step
@@ -154,19 +152,9 @@ class MigrationWorkflow(Story):
 
     async def _claim(self) -> None:
         """A claim that is granted to a migration that was told to turn back meanwhile has to be given back too."""
-        granted = await workflow.execute_activity_method(
-            MigrationState.claim_migration,
-            ClaimMigration(
-                migration_id=self._request.migration_id,
-                request_hash=request_hash(self._request),
-                first_run_id=self._first_run_id,
-                server_keys=self._context.source_keys(),
-                again=workflow.memo_value("again", default=False, type_hint=bool),
-            ),
-            summary="claim the migration id and its servers",
-            **policies.CLAIM,
-        )
-        self._claimed, self._status.generation = True, granted.generation
+        self._claim_asked = True
+        self._status.generation = (await self._claimed_as()).generation
+        self._claimed = True
         self._context.heed()
 
     # --- prepare ---------------------------------------------------------------------------------------------
@@ -181,7 +169,12 @@ class MigrationWorkflow(Story):
                 step=Step.PREPARE,
                 what="take the servers out of replication",
                 mark=mark,
-                user_provided_ids=tuple(agent.user_provided_id for agent in agents),
+                user_provided_ids=tuple(
+                    source.user_provided_id
+                    for source in self._context.sources
+                    if source.user_provided_id in {agent.user_provided_id for agent in agents}
+                    and not source.registered_before
+                ),
             )
         )
         if agents:
@@ -222,7 +215,7 @@ class MigrationWorkflow(Story):
                 since=workflow.now(),
                 within=policies.AGENT_REGISTERS_WITHIN,
             ),
-            policies.WAIT,
+            policies.waiting(policies.AGENT_REGISTERS_WITHIN),
             "wait for the agents to register",
         )
         for server, record_id in zip(self._context.servers, found.source_server_ids, strict=True):
@@ -265,7 +258,7 @@ class MigrationWorkflow(Story):
                 stable_observations=replication.stable_observations,
                 until=started + replication.deadline,
             ),
-            policies.WAIT,
+            policies.waiting(started + replication.deadline - workflow.now()),
             "wait for replication",
         )
         remember_replication(self._context, observed)
@@ -362,7 +355,7 @@ class MigrationWorkflow(Story):
                 stable_observations=1,
                 until=workflow.now() + self._request.quiesce.within,
             ),
-            policies.WAIT,
+            policies.waiting(self._request.quiesce.within),
             "wait for replication to catch up",
         )
 
@@ -514,7 +507,10 @@ class MigrationWorkflow(Story):
         targets = self._context.health_targets(CheckTime.SOAK, addresses)
         request = WatchHealth(targets=targets, until=until, failures=soak.failures, over=soak.over)
         watched = await self._context.do(
-            ApplicationHealth.watch_health, request, policies.WAIT, "watch the application's health"
+            ApplicationHealth.watch_health,
+            request,
+            policies.waiting(until - workflow.now() + soak.over),
+            "watch the application's health",
         )
         if not watched.healthy:
             answers = "; ".join(f"{r.url}: {r.status or r.error}" for r in watched.results if not r.healthy)
@@ -527,7 +523,10 @@ class MigrationWorkflow(Story):
             return
         request = WatchRecords(changes=changes, until=until, failures=self._request.soak.failures)
         watched = await self._context.do(
-            DomainNameSystem.watch_records, request, policies.WAIT, "watch the DNS records"
+            DomainNameSystem.watch_records,
+            request,
+            policies.waiting(until - workflow.now() + self._request.soak.over),
+            "watch the DNS records",
         )
         if watched.wrong is not None:
             message = f"DNS does not lead to the target any more: {watched.wrong}"

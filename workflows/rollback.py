@@ -194,25 +194,23 @@ class WayBack:
         """Terminate what never took a write; keep, with snapshots, what may hold the only copy of one."""
         if self._status.divergence_since is not None:
             await self._preserve(undo.mark)
-        if self._status.divergence_since is not None or self._names_a_kept_target():
             await self._change_life_cycle(undo.source_server_ids, "READY_FOR_CUTOVER")
         else:
             await self._end_launch(undo.mark, undo.source_server_ids, "READY_FOR_CUTOVER")
         for server in self._context.servers:
             server.instance_id = server.address = None
 
-    def _names_a_kept_target(self) -> bool:
-        """Until the next launch MGN goes on naming, and would terminate, what an earlier rollback has preserved."""
-        kept = {instance_id for preserved in self._status.preserved for instance_id in preserved.instance_ids}
-        return bool(kept) and (not self._fenced or not kept.isdisjoint(self._fenced))
-
     async def _end_launch(self, mark: Mark, source_server_ids: tuple[str, ...], state: str) -> None:
-        """MGN refuses to terminate in TESTING and CUTTING_OVER: the state goes back first."""
+        """MGN refuses to terminate in TESTING and CUTTING_OVER: the state goes back first.
+
+        Until the next launch MGN goes on naming what an earlier rollback has preserved, and would terminate it.
+        """
         await self._change_life_cycle(source_server_ids, state)
         request = Launch(
             where=self._context.where,
             mark=mark.model_copy(update={"part": "undo"}),
             source_server_ids=source_server_ids,
+            keep=tuple(instance_id for kept in self._status.preserved for instance_id in kept.instance_ids),
         )
         job = await self._act(ApplicationMigration.terminate_targets, request, "terminate launched instances")
         if job.job_id is not None:
@@ -242,7 +240,7 @@ class WayBack:
 
     async def _act(self, method: Callable[[Any, Argument], Result], argument: Argument, summary: str) -> Result:
         """Do one activity of the way back; nothing interrupts it."""
-        policy = policies.WAIT if method in _WAITS else policies.UNDO
+        policy = policies.waiting(policies.JOB_ENDS_WITHIN) if method in _WAITS else policies.UNDO
         result: Result = await workflow.execute_activity_method(method, argument, summary=summary, **policy)
         return result
 

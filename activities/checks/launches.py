@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from activities.checks.report import critical
 from migration.findings import Finding, FindingCode
-from migration.ports import ReplicationService, Subnet, TargetCloud
+from migration.ports import ReplicationService, SourceServer, Subnet, TargetCloud
 from migration.request import LaunchSettings, MigrationRequest, Network, TestMode
 from migration.steps import Step
 
@@ -157,13 +157,16 @@ def check_key_and_profiles(request: MigrationRequest, cloud: TargetCloud) -> Ite
             )
 
 
-def check_service(service: ReplicationService, user_provided_ids: Sequence[str], quota: int) -> Iterator[Finding]:
+def check_service(
+    service: ReplicationService, user_provided_ids: Sequence[str], quota: int, known: dict[str, SourceServer]
+) -> Iterator[Finding]:
     """MGN is initialised here, and has room for the servers that it does not replicate yet.
 
     Args:
         service: MGN in the target account and region.
         user_provided_ids: The machines that are to replicate.
         quota: How many may replicate there (L-9A599620).
+        known: Takes the machines' live records, by user-provided id.
     """
     if not service.is_initialised():
         yield critical(
@@ -172,7 +175,8 @@ def check_service(service: ReplicationService, user_provided_ids: Sequence[str],
             action="Initialise MGN once: its console does, or the API's InitializeService.",
         )
         return
-    new = len(set(user_provided_ids) - set(service.find(user_provided_ids)))
+    known.update(service.find(user_provided_ids))
+    new = len(set(user_provided_ids) - set(known))
     active = service.count_active()
     if active + new > quota:
         yield critical(

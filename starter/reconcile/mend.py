@@ -12,6 +12,7 @@ from temporalio.client import Client
 from adapters.aws import AwsSessions
 from adapters.dynamodb import DynamoMigrations
 from migration.errors import Conflict, MigrationError
+from migration.policies import LONGEST_CALL
 from migration.settings import Settings
 from starter.client import Migrations
 from starter.reconcile.orphans import Action, DeadRun, Orphan
@@ -57,7 +58,7 @@ class Mending:
         dead = orphan.dead
         if dead is None or dead.carried is None:
             raise Conflict(f"{orphan.migration_id} has no run that could be taken over")
-        carried = inheritance(dead, dead.carried, orphan.action, self._settings.act_bound)
+        carried = inheritance(dead, dead.carried, orphan.action, self._settings.act_bound + LONGEST_CALL)
         run_id = await self._migrations.adopt(
             orphan.migration_id, dead.run_id, carried, latest=dead.latest, task_queue=dead.task_queue
         )

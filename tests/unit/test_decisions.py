@@ -16,8 +16,11 @@ from migration.decisions import (
     Commit,
     Decision,
     DecisionName,
+    KeepSource,
+    Pause,
     Reject,
     Reschedule,
+    Resume,
     Retry,
     Rollback,
     Skip,
@@ -38,6 +41,9 @@ LEAST: dict[DecisionName, dict[str, Any]] = {
     "acknowledge": {},
     "reschedule": {"notBefore": "2026-11-28T20:00:00Z", "notAfter": "2026-11-29T04:00:00+01:00"},
     "commit": {},
+    "pause": {},
+    "resume": {},
+    "keepSource": {},
 }
 
 
@@ -54,6 +60,7 @@ def refused(name: DecisionName, text: str | bytes) -> list[str]:
 
 def test_these_are_the_decisions() -> None:
     models = [Approve, Reject, Rollback, Abandon, Retry, Skip, Acknowledge, Reschedule, Commit]
+    models += [Pause, Resume, KeepSource]
     assert list(DECISIONS.values()) == models
     assert LEAST.keys() == DECISIONS.keys()
     assert all(model.__doc__ for model in models)

@@ -118,7 +118,9 @@ async def test_a_kept_target_survives_a_second_cutover_that_fails_before_its_lau
     await at_the_gate_again(migration)
     await migration.decide("approve", APPROVER)
     await at_the_gate_again(migration, entry=3)
-    assert "terminate_targets" not in migration.world.since("watch_health")
+    (kept,) = (await migration.status()).preserved
+    terminations = migration.world.asked("terminate_targets")
+    assert [launch.keep for launch in terminations if launch.mark.step is Step.CUTOVER] == [kept.instance_ids]
 
 
 async def test_what_a_second_cutover_launched_is_terminated_when_it_took_no_writes(stage: Stage) -> None:
