@@ -120,7 +120,7 @@ class MgnCloud(LocalCloud):
         """Start an application's migration; its health checks give up early, and it ends soon after its switch."""
         request = self.request(application, **{"soak": {"for": "PT0S"}, "grace": "PT0S", **overrides})
         for check in request["healthChecks"]:
-            check["within"] = "PT10S"
+            check["within"] = "PT12S"
         await (await self.migrations()).start(json.dumps(request))
 
     async def pass_the_gate(self, application: str, entry: int = 1) -> None:

@@ -16,7 +16,7 @@ from tests.e2e_mgn.mgn_cloud import Judged, MgnCloud, Sighting, Story, once_each
 pytestmark = [pytest.mark.local, pytest.mark.timeout(400)]
 
 FACTOR = 240.0
-STALLS_AFTER = 8.0
+STALLS_AFTER = 10.0
 """Real seconds: longer than from the shutdown to the launch, and shorter than an unhealthy target is waited for."""
 
 Position = Literal["stalled", "disconnected", "lagNull"]
