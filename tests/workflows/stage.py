@@ -5,6 +5,7 @@ import json
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -294,8 +295,15 @@ class _Stuck(logging.Handler):
 
 
 @asynccontextmanager
-async def set_up(address: str, *, task_queue: str | None = None, **options: Any) -> AsyncIterator[Stage]:
-    """Connect, and run a worker, on a task queue of its own when none is given."""
+async def set_up(
+    address: str,
+    *,
+    task_queue: str | None = None,
+    build_id: str = "1",
+    also: Sequence[Callable[..., Any]] = (),
+    **options: Any,
+) -> AsyncIterator[Stage]:
+    """Connect, and run a worker, on a task queue of its own when none is given; `also`: real activities."""
     client = await Client.connect(address, data_converter=pydantic_data_converter, identity="stage")
     task_queue, activities = task_queue or f"stage-{uuid.uuid4().hex[:8]}", FakeActivities()
     settings: dict[str, Any] = {
@@ -307,22 +315,24 @@ async def set_up(address: str, *, task_queue: str | None = None, **options: Any)
     }
     stuck = _Stuck()
     logging.getLogger("temporalio.worker").addHandler(stuck)
-    async with Worker(
-        client,
-        task_queue=task_queue,
-        workflows=WORKFLOWS,
-        activities=activities.all,
-        interceptors=[OneInput()],
-        deployment_config=WorkerDeploymentConfig(
-            version=WorkerDeploymentVersion(deployment_name="stage", build_id="1"), use_worker_versioning=False
-        ),
-        **settings,
-    ):
-        try:
-            yield Stage(address, client, task_queue, activities)
-        finally:
-            for world in activities.worlds.values():
-                world.release_all()
+    with ThreadPoolExecutor(4) as threads:
+        async with Worker(
+            client,
+            task_queue=task_queue,
+            activity_executor=threads,
+            workflows=WORKFLOWS,
+            activities=[*activities.all, *also],
+            interceptors=[OneInput()],
+            deployment_config=WorkerDeploymentConfig(
+                version=WorkerDeploymentVersion(deployment_name="stage", build_id=build_id), use_worker_versioning=False
+            ),
+            **settings,
+        ):
+            try:
+                yield Stage(address, client, task_queue, activities)
+            finally:
+                for world in activities.worlds.values():
+                    world.release_all()
     assert not stuck.records, "a workflow that a worker forgot left tasks behind"
 
 
