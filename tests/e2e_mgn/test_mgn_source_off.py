@@ -11,6 +11,7 @@ from localcloud.aws.mgn import Durations, MgnSettings
 from localcloud.aws.mgn.switches import Switches
 from migration.status import MigrationStatus, Phase, Side, StepState
 from migration.steps import Step
+from tests.e2e.local_cloud import until
 from tests.e2e_mgn.mgn_cloud import Judged, MgnCloud, Sighting, Story, once_each, play, step_of
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(400)]
@@ -20,6 +21,9 @@ STALLS_AFTER = 10.0
 """Real seconds: longer than from the shutdown to the launch, and shorter than an unhealthy target is waited for."""
 
 Position = Literal["stalled", "disconnected", "lagNull"]
+
+AGENT_IS_BACK_AFTER = 4.0
+"""Real seconds from the power-on: more than the rest of a rollback needs that does not wait for the agent."""
 
 SEEN_OFF: dict[Position, Sighting] = {
     "stalled": Sighting("CUTTING_OVER", "STALLED", launchable=True),
@@ -89,6 +93,7 @@ async def _to_start(cloud: MgnCloud) -> Judged:
     await cloud.never_healthy("shop")
     await cloud.begin("shop", rollback={"to": "start"})
     await cloud.pass_the_gate("shop")
+    await _agent_is_slow(cloud, "shop")
     return await cloud.judged("shop", Phase.ROLLED_BACK, "source")
 
 
@@ -96,12 +101,27 @@ async def _to_ready(cloud: MgnCloud) -> BackAtTheGate:
     fault = await cloud.never_healthy("crm")
     await cloud.begin("crm", rollback={"to": "ready"})
     await cloud.pass_the_gate("crm")
+    await _agent_is_slow(cloud, "crm")
     gate = await cloud.at_the_gate("mig-crm", entry=2)
     seen, application = list(cloud.sightings["mig-crm"]), await cloud.application("crm")
     await cloud.take_back(fault)
     await cloud.approve(gate)
     end = await cloud.judged("crm", Phase.COMPLETED, "target", cutovers=2)
     return BackAtTheGate(gate, application, seen, end)
+
+
+async def _agent_is_slow(cloud: MgnCloud, application: str) -> None:
+    """After its source was switched on again, the agent takes a while until MGN sees it."""
+    await cloud.reaches(f"mig-{application}", Phase.VERIFYING)
+    target = f"{application}-web-01"
+    unseen = await cloud.plan(service="mgn", operation="replication", target=target, action="replicationStalled")
+
+    async def is_back() -> bool:
+        return any(target in call["targets"] for call in await cloud.ledger("vcenter", "PowerOnVM_Task"))
+
+    await until(f"{target} is on again", is_back)
+    await asyncio.sleep(AGENT_IS_BACK_AFTER)
+    await cloud.take_back(unseen)
 
 
 def test_every_position_of_the_switch_is_played() -> None:
