@@ -22,14 +22,19 @@ IMPATIENT = "MATRIX_IMPATIENT"
 ACT_BOUND = timedelta(seconds=8)
 _GIVEN_UP_AFTER = timedelta(seconds=15)
 _HANGS_UP_AFTER = timedelta(seconds=3)
+_LONGEST_CALL = timedelta(seconds=8)
+"""Two attempts of a client, and the pause between them."""
+_NO_LOOK_FOR = timedelta(seconds=10)
 
 
 def lose_patience() -> None:
     """Shorten how long a step, a call and a wait for a silent act take."""
-    for policy in (policies.READ, policies.ACT, policies.CLAIM):
+    for policy in (policies.READ, policies.ACT, policies.ACT_WHILE_DOWN, policies.CLAIM):
         policy["schedule_to_close_timeout"] = _GIVEN_UP_AFTER
     # Constants, read where they are used.
-    vars(policies)["ACT_BOUND"] = ACT_BOUND
+    vars(policies).update(
+        ACT_BOUND=ACT_BOUND, LONGEST_CALL=_LONGEST_CALL, JOB_ENDS_WITHIN=_GIVEN_UP_AFTER, NO_LOOK_FOR=_NO_LOOK_FOR
+    )
     vars(target)["STATUS_CHECKS_WITHIN"] = _GIVEN_UP_AFTER
     vars(aws)["_READ_SECONDS"] = _HANGS_UP_AFTER.total_seconds()
     vars(servicenow)["_WITHIN"] = _HANGS_UP_AFTER

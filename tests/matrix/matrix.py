@@ -42,7 +42,12 @@ async def reference(place: Ground) -> Mapping[Step, StepCalls]:
 async def play(place: Ground, cell: Cell, victim: Victim | None) -> Verdict:
     """Play one cell with a fresh application on the next free lane."""
     async with place.lane(impatient=cell.fault is Fault.HANGS) as lane:
-        return await Play(place, lane, cell, victim, place.next_names()).run()
+        played = Play(place, lane, cell, victim, place.next_names())
+        try:
+            return await played.run()
+        except Exception as error:  # noqa: BLE001  one cell that breaks is one that failed, and no end of the others
+            played.verdict.problems.append(f"the play broke off: {error!r}")
+            return played.verdict
 
 
 class Matrix:

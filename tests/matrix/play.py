@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
@@ -36,6 +36,7 @@ _LOOK = 0.25
 _APPROVER = "approver-1@example.com"
 _ANSWERED_WITHIN = 20.0
 _MOST_RETRIES = 2
+_LOOKS = 5
 _DECISIONS = frozenset({Fault.CANCEL, Fault.CANCEL_LATE, Fault.ROLLBACK})
 _ENDED_AS = {
     Phase.COMPLETED: WorkflowExecutionStatus.COMPLETED,
@@ -193,7 +194,7 @@ class Play:
         """Answer what is asked until it has ended; false when it does not end."""
         last = ""
         while time.monotonic() < self._began + ENDS_WITHIN:
-            described = await self._handle.describe()
+            described = await self._described()
             if described.status is not WorkflowExecutionStatus.RUNNING:
                 self._tell(f"ended: {described.status and described.status.name}")
                 return True
@@ -207,6 +208,14 @@ class Play:
             await asyncio.sleep(_LOOK)
         self.verdict.problems.append(f"does not end; it is {last}: {await self._last_words()}")
         return False
+
+    async def _described(self) -> WorkflowExecutionDescription:
+        """What Temporal says of it; a busy server is asked again."""
+        for _ in range(_LOOKS - 1):
+            with contextlib.suppress(RPCError):
+                return await self._handle.describe()
+            await asyncio.sleep(_LOOK)
+        return await self._handle.describe()
 
     async def _answer(self, phase: str) -> None:
         match phase:
@@ -276,7 +285,7 @@ class Play:
 
     async def _judge_end(self) -> None:
         promised, verdict = self.verdict.promised, self.verdict
-        described = await self._handle.describe()
+        described = await self._described()
         status = self.status = await self._status_at_the_end()
         if status is None:
             return
@@ -307,7 +316,7 @@ class Play:
 
     async def _status_at_the_end(self) -> MigrationStatus | None:
         error: Exception | None = None
-        for _ in range(3):
+        for _ in range(_LOOKS):
             try:
                 return await asyncio.wait_for(self._migrations.status(self._names.migration_id), _ANSWERED_WITHIN)
             except (MigrationError, RPCError, TimeoutError) as failed:
