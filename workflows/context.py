@@ -228,3 +228,17 @@ class Context:
     def now(self) -> datetime:
         """The workflow's time."""
         return workflow.now()
+
+
+class Scene:
+    """A part of a migration's story that has a file of its own: it works on the shared state."""
+
+    def __init__(self, context: Context) -> None:
+        """Belong to one migration."""
+        self._context = context
+        self._journal = context.journal
+        self._status = context.journal.status
+
+    @property
+    def _request(self) -> MigrationRequest:
+        return self._context.request

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from migration.request import RollbackTo
     from migration.status import Awaiting, Phase, Window
     from migration.steps import Step
-    from workflows.context import Context
+    from workflows.context import Context, Scene
     from workflows.saga import RestoreNames, Stop
     from workflows.together import together
 
@@ -29,14 +29,12 @@ class TestAgain(Exception):  # noqa: N818  a turn of the story, never seen outsi
     __test__ = False  # not a test class, whatever its name says to pytest
 
 
-class Gate:
+class Gate(Scene):
     """Opens when enough people agree and the time has come; shows what they agree to."""
 
     def __init__(self, context: Context) -> None:
         """Guard one migration's cutover."""
-        self._context = context
-        self._journal = context.journal
-        self._status = context.journal.status
+        super().__init__(context)
         self._lowered_at: datetime | None = None
         self._opened = False
         self._changed: ReplicationChanged | None = None
@@ -83,7 +81,7 @@ class Gate:
             "entry": self._journal.progress(Step.APPROVE).entry,
             "servers": [server.model_dump(mode="json", by_alias=True) for server in status.servers],
             "test": status.test and status.test.model_dump(mode="json", by_alias=True),
-            "testReason": self._context.request.test.reason,
+            "testReason": self._request.test.reason,
             "findings": [finding.model_dump(mode="json", by_alias=True) for finding in status.findings],
             "acknowledged": status.acknowledged,
             "undo": [line.model_dump(mode="json", by_alias=True) for line in status.undo],
@@ -92,7 +90,7 @@ class Gate:
 
     async def _watch_evidence(self) -> None:
         """Until replication is not what the approvers saw, or their test launch is too old."""
-        status, request = self._status, self._context.request
+        status, request = self._status, self._request
         watch = WatchReplication(
             where=self._context.where,
             user_provided_ids=tuple(source.user_provided_id for source in self._context.sources),
@@ -114,7 +112,7 @@ class Gate:
         self._context.desk.lapse(changed.reason)
         if changed.replaced:
             raise ApplicationError(changed.reason, type="SourcePreparationError", non_retryable=True)
-        replication = self._context.request.replication
+        replication = self._request.replication
         observed = await self._context.do(
             ApplicationMigration.await_replication,
             AwaitReplication(
@@ -133,7 +131,7 @@ class Gate:
 
     async def _quorum(self) -> None:
         """Wait until enough approvals hold."""
-        rules = self._context.request.approval
+        rules = self._request.approval
         if rules is None or self._context.desk.quorum(workflow.now()):
             return
         window = self._window()
@@ -151,8 +149,8 @@ class Gate:
     # --- window ----------------------------------------------------------------------------------------------
 
     def _window(self) -> Window | None:
-        if self._status.window is None and self._context.request.cutover_window is not None:
-            asked = self._context.request.cutover_window
+        if self._status.window is None and self._request.cutover_window is not None:
+            asked = self._request.cutover_window
             takes = self._status.test.took if self._status.test else policies.NO_LAG
             self._status.window = Window.between(asked.not_before, asked.not_after, takes)
         return self._status.window
@@ -199,7 +197,7 @@ class Gate:
 
     def _lowerable(self) -> list[tuple[int, RecordSet]]:
         """Records that exist with a longer time to live than the request wants: their place, and how they are."""
-        wanted = self._context.request.dns
+        wanted = self._request.dns
         return [
             (name.index, name.before)
             for name in self._context.names
@@ -216,10 +214,10 @@ class Gate:
             await self._until(window.not_before - ahead, "the DNS TTL to be lowered")
         changes = tuple(
             RecordChange(
-                provider=self._context.request.dns[index].provider,
+                provider=self._request.dns[index].provider,
                 key=self._context.record_key(index),
                 before=before,
-                after=RecordSet(ttl=self._context.request.dns[index].ttl, values=before.values),
+                after=RecordSet(ttl=self._request.dns[index].ttl, values=before.values),
             )
             for index, before in self._lowerable()
         )

@@ -18,15 +18,11 @@ with workflow.unsafe.imports_passed_through():
     from migration.request import CheckTime, Network
     from migration.status import CheckResult, ServerProgress
     from migration.steps import Step
-    from workflows.context import Context
+    from workflows.context import Scene
 
 
-class Launches:
+class Launches(Scene):
     """What the test and the cutover have in common."""
-
-    def __init__(self, context: Context) -> None:
-        """Launch one migration's servers."""
-        self._context = context
 
     async def set_targets(self, step: Step, network: Network) -> None:
         """Settle how every server is launched next."""
@@ -35,7 +31,7 @@ class Launches:
                 source_server_id=self._context.progress_of(server.name).source_server_id or "",
                 target=self._context.launch_target(server, network),
             )
-            for server in self._context.request.source.servers
+            for server in self._request.source.servers
         )
         request = SetLaunchTargets(where=self._context.where, mark=self._context.mark(step), servers=launches)
         await self._context.do(

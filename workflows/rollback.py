@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from migration.request import RollbackTo
     from migration.status import Awaiting, LeftUndone, Phase, Preserved, Side, StepState, UndoResult
     from migration.steps import Step
-    from workflows.context import Context
+    from workflows.context import Context, Scene
     from workflows.journal import failure_of
     from workflows.saga import (
         AwaitSourceHealth,
@@ -41,14 +41,12 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
-class WayBack:
+class WayBack(Scene):
     """Undoes one migration, to one of two depths."""
 
     def __init__(self, context: Context) -> None:
         """Work on the context's undo stack."""
-        self._context = context
-        self._journal = context.journal
-        self._status = context.journal.status
+        super().__init__(context)
         self._fenced: tuple[str, ...] = ()
 
     async def go(self, depth: RollbackTo, reason: str) -> None:
@@ -149,7 +147,7 @@ class WayBack:
 
     async def _perform_simple(self, undo: Undo) -> None:
         """The undos that are one act."""
-        where, connection = self._context.where, self._context.request.source.connection
+        where, connection = self._context.where, self._request.source.connection
         match undo:
             case AwaitSourceHealth():
                 health = AwaitHealth(targets=undo.targets, since=workflow.now())
@@ -176,7 +174,7 @@ class WayBack:
             self._journal.served_by(Side.NOBODY)
 
     async def _restore_source(self, undo: RestoreSource) -> None:
-        connection = self._context.request.source.connection
+        connection = self._request.source.connection
         request = SourceMachines(connection=connection, sources=undo.sources)
         for server in self._context.servers:
             server.source_off = False
@@ -223,7 +221,7 @@ class WayBack:
 
     async def _preserve(self, mark: Mark) -> None:
         now, since = workflow.now(), self._status.divergence_since or workflow.now()
-        keep_until = now + self._context.request.rollback.keep_target
+        keep_until = now + self._request.rollback.keep_target
         instance_ids = self._fenced or self._context.instance_ids
         request = PreserveTargets(
             where=self._context.where, instance_ids=instance_ids, mark=mark, keep_until=keep_until.isoformat()
