@@ -1,0 +1,111 @@
+"""The cutover: the source is stopped, and only then the target launched."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.mgn import ApplicationMigration, AwaitReplication
+    from activities.source import ShutDownSources, SnapshotSources, Sources
+    from migration import policies
+    from migration.request import CheckTime, Server, SourceSnapshot
+    from migration.steps import Step
+    from workflows.context import Context, Scene
+    from workflows.gate import turn_back_to_gate
+    from workflows.launches import Launches
+    from workflows.saga import AwaitSourceHealth, EndCutover, FenceTarget, RemoveSnapshots, RestoreSource
+
+
+class Cutover(Scene):
+    """What a cutover is made of, in the order in which it is done."""
+
+    @property
+    def _launches(self) -> Launches:
+        return Launches(self._context)
+
+    def still_in_window(self) -> None:
+        """Turn back when the source could no longer be stopped in time."""
+        window, begun = self._status.window, self._status.down_since is not None
+        if window is not None and not begun and workflow.now() >= window.latest_start:
+            turn_back_to_gate(self._context, f"the source could not be stopped by {window.latest_start}")
+        self._context.heed()
+
+    def register_way_back(self) -> None:
+        """Everything that a rollback of the cutover will do, before anything is done."""
+        context, step, mark = self._context, Step.CUTOVER, self._context.mark(Step.CUTOVER)
+        addresses = {server.name: server.address for server in self._request.source.servers}
+        ids, sources = context.record_ids, context.sources
+        if self._request.source_snapshot is SourceSnapshot.AT_CUTOVER:
+            context.register(RemoveSnapshots(step=step, what="remove the source snapshots", mark=mark, sources=sources))
+        context.register(
+            EndCutover(step=step, what="end the cutover launch and its instances", mark=mark, source_server_ids=ids)
+        )
+        targets = context.health_targets(CheckTime.VERIFY, addresses)
+        if targets:
+            context.register(
+                AwaitSourceHealth(step=step, what="see the application healthy on the source", targets=targets)
+            )
+        context.register(RestoreSource(step=step, what="bring the source servers back", sources=sources))
+        context.register(FenceTarget(step=step, what="stop the launched instances", source_server_ids=ids))
+
+    async def caught_up(self) -> None:
+        """The last look before the source goes off: continuous, no lag, no backlog.
+
+        A source that an earlier entry has switched off has nothing left to send, and MGN calls it stalled.
+        """
+        on = tuple(s.source_server_id for s in self._context.servers if s.source_server_id and not s.source_off)
+        if not on:
+            return
+        await self._context.do(
+            ApplicationMigration.await_replication,
+            AwaitReplication(
+                where=self._context.where,
+                source_server_ids=on,
+                max_lag=policies.NO_LAG,
+                stable_observations=1,
+                until=workflow.now() + self._request.quiesce.within,
+            ),
+            policies.waiting(self._request.quiesce.within),
+            "wait for replication to catch up",
+        )
+
+    async def shut_down(self, tier: tuple[Server, ...]) -> None:
+        """Fence one tier of the source."""
+        names = {server.name for server in tier}
+        request = ShutDownSources(
+            connection=self._request.source.connection,
+            sources=tuple(source for source in self._context.sources if source.server in names),
+            within=self._request.quiesce.within,
+            disconnect_nics=self._request.quiesce.disconnect_nics,
+        )
+        await self._context.do(
+            Sources.shut_down_sources, request, policies.ACT, f"shut down {', '.join(sorted(names))}"[:200]
+        )
+        for name in names:
+            self._context.progress_of(name).source_off = True
+
+    async def snapshot_sources(self) -> None:
+        """Snapshot the powered-off source, if the request wants it."""
+        if self._request.source_snapshot is SourceSnapshot.AT_CUTOVER:
+            await self._context.do(
+                Sources.snapshot_sources,
+                source_snapshots(self._context),
+                policies.ACT,
+                "snapshot the powered-off source",
+            )
+
+    async def launch_tier(self, number: int, tier: tuple[Server, ...]) -> None:
+        """Launch one tier of the target; the others wait for it."""
+        ids = tuple(self._context.progress_of(server.name).source_server_id or "" for server in tier)
+        part = f"tier-{number}" if len(self._context.tiers()) > 1 else None
+        launched = await self._launches.launch(Step.CUTOVER, ids, part)
+        for server in launched.servers:
+            self._launches.server_of(server.source_server_id).instance_id = server.instance_id
+
+
+def source_snapshots(context: Context, entry: int | None = None) -> SnapshotSources:
+    """The snapshots of the source that an entry of the cutover took; of the latest one when none is named."""
+    mark = context.mark(Step.CUTOVER)
+    return SnapshotSources(
+        connection=context.request.source.connection,
+        sources=context.sources,
+        mark=mark if entry is None else mark.model_copy(update={"entry": entry}),
+    )
