@@ -43,6 +43,7 @@ from workflows.migration import MigrationWorkflow
 
 WORKFLOWS = [MigrationWorkflow, CallbackWorkflow]
 
+_ACTIVITIES_AT_ONCE = 200
 _LOOK = 0.03
 _QUERY = 0.25
 
@@ -307,7 +308,7 @@ async def set_up(
     client = await Client.connect(address, data_converter=pydantic_data_converter, identity="stage")
     task_queue, activities = task_queue or f"stage-{uuid.uuid4().hex[:8]}", FakeActivities()
     settings: dict[str, Any] = {
-        "max_concurrent_activities": 200,
+        "max_concurrent_activities": _ACTIVITIES_AT_ONCE,
         # A cancellation reaches an activity with the answer to a heartbeat.
         "max_heartbeat_throttle_interval": timedelta(milliseconds=300),
         "default_heartbeat_throttle_interval": timedelta(milliseconds=300),
@@ -315,7 +316,7 @@ async def set_up(
     }
     stuck = _Stuck()
     logging.getLogger("temporalio.worker").addHandler(stuck)
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(_ACTIVITIES_AT_ONCE) as threads:
         async with Worker(
             client,
             task_queue=task_queue,
