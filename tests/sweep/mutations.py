@@ -226,30 +226,13 @@ def _records_are_not_compared(kind: str) -> Callable[[], None]:
     return apply
 
 
-class _Any(str):
-    """A mark that is everybody's."""
-
-    __slots__ = ()
-    __hash__ = str.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-
-def _items_are_not_compared(kind: str) -> Callable[[], None]:
+def _lines_are_not_looked_for(kind: str) -> Callable[[], None]:
     def apply() -> None:
         from activities import cmdb
 
-        @_instead(cmdb, "_update", kind)
-        def update(_original: Any, database: Any, attempt: Any, found: Any, fields: Any) -> None:
-            attempt.before_call()
-            database.update(found.id, fields)
-
-        @_instead(cmdb, "_find", "restore_items")
-        def find(original: Any, *args: Any) -> Any:
-            item = original(*args)
-            marked = kind == "restore_items" and item is not None
-            return item.model_copy(update={"fields": {**item.fields, cmdb.CORRELATION: _Any()}}) if marked else item
+        @_instead(cmdb, "_with_line", kind)
+        def with_line(_original: Any, comments: str, line: str) -> str:
+            return f"{line}\n{comments}".strip()
 
     return apply
 
@@ -302,16 +285,15 @@ MUTATIONS: Mapping[str, Mutation] = {
     "shut_down_sources": Mutation(_cables_are_not_looked_at("shut_down_sources")),
     "snapshot_sources": Mutation(_snapshots_are_not_looked_for("snapshot_sources", ())),
     "start_cutover": Mutation(_jobs_are_not_looked_for("start_cutover")),
-    "record_move": Mutation(_items_are_not_compared("record_move")),
+    "record_move": Mutation(_lines_are_not_looked_for("record_move")),
     "finalize_cutover": Mutation(_finalized_again),
     "archive": Mutation(_archived_again),
     "remove_source_snapshots": Mutation(_snapshots_are_not_looked_for("remove_source_snapshots", _Every())),
     "retire_sources": Mutation(_cables_are_not_looked_at("retire_sources")),
-    "retire_items": Mutation(_items_are_not_compared("retire_items")),
+    "retire_items": Mutation(_lines_are_not_looked_for("retire_items")),
     "restore_sources": Mutation(_cables_are_not_looked_at("restore_sources"), AFTER_SWITCH),
     "restore_records": Mutation(_records_are_not_compared("restore_records"), AFTER_SWITCH),
     "preserve_targets": Mutation(_kept_snapshots_are_not_looked_for, AFTER_SWITCH),
-    "restore_items": Mutation(_items_are_not_compared("restore_items"), AFTER_SWITCH),
     "remove_records": Mutation(_removed_again, AFTER_SWITCH),
 }
 
@@ -319,6 +301,7 @@ HARMLESS: Mapping[str, str] = {
     "protect_targets": "ModifyInstanceAttribute says how the protection is to be: on twice is on",
     "unprotect_targets": "ModifyInstanceAttribute says how the protection is to be: off twice is off",
     "fence_targets": "StopInstances on an instance that is stopping or stopped does nothing",
+    "restore_items": "the earlier fields are put back: a PATCH that changes nothing is no update (Table API)",
     "finish_claim": "the row of the claim gets the same end, and a server's claim is deleted only where it is ours",
     "save_state": "the row is put only where its version rises: the same one again is refused by the condition",
     "deliver_callback": "a second delivery has the same webhook-id, by which its receiver knows it (Standard Webhooks)",
