@@ -18,12 +18,12 @@ with workflow.unsafe.imports_passed_through():
     from migration.messages import MessageType
     from migration.policies import ActivityPolicy
     from migration.ports import LaunchTarget, RecordKey, RecordSet, Where
-    from migration.request import CheckTime, HttpCheck, MigrationRequest, Network, Server, ToServers
+    from migration.request import CheckTime, HttpCheck, MigrationRequest, Network, RollbackTo, Server, ToServers
     from migration.status import Awaiting, Phase, ServerProgress, UndoLine
     from migration.steps import Step
     from workflows.desk import DecisionDesk
     from workflows.journal import Journal
-    from workflows.saga import Undo, register
+    from workflows.saga import Undo, register, rollback_order
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -79,8 +79,9 @@ class Context:
         self.show_undo()
 
     def show_undo(self) -> None:
-        """Let the status say what a rollback would do now."""
-        self.journal.status.undo = [UndoLine(kind=u.kind, step=u.step, what=u.what) for u in reversed(self.undo)]
+        """Let the status say what a rollback would do now, in the order in which it would."""
+        whole = rollback_order(self.undo, RollbackTo.START)
+        self.journal.status.undo = [UndoLine(kind=u.kind, step=u.step, what=u.what) for u in whole]
 
     def mark(self, step: Step, part: str | None = None) -> Mark:
         """The mark of what this entry of the step does."""

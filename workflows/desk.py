@@ -110,7 +110,7 @@ class DecisionDesk:
 
     def lapse(self, reason: str) -> None:
         """Approvals that were given hold no longer, and why."""
-        given, self.status.approvals = self.status.approvals, []
+        given, self.status.approvals, self.status.evidence_hash = self.status.approvals, [], None
         who = ", ".join(approval.approver for approval in given)
         message = f"the approvals of {who} have lapsed: {reason}" if given else f"the evidence has changed: {reason}"
         self._journal.changed(message)
@@ -302,6 +302,8 @@ class DecisionDesk:
     def _gate(self, what: str) -> Any:
         if self.status.phase is not Phase.AWAITING_APPROVAL or self._request.approval is None:
             raise Refused(f"{what} is possible while the migration is AWAITING_APPROVAL; it is {self.status.phase}")
+        if self.stop is not None and (what == "approve" or self.stop.to is RollbackTo.START):
+            raise Refused(f"{what} is refused: the migration turns back already, {self.stop.reason}")
         return self._request.approval
 
     def _approvers(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Gate(Scene):
 
     async def pass_through(self) -> None:
         """Wait for the quorum and the window, with the DNS TTL lowered in time; changed evidence is shown anew."""
-        self._status.approvals = []
+        self._status.approvals, self._status.evidence_hash = [], None  # what was seen before is not approved now
         while not self._opened:
             self._changed = None
             await self._publish_evidence()
