@@ -21,10 +21,7 @@ STALLS_AFTER = 30.0
 OTHERWISE: dict[str, Any] = {switch.name: list(positions(switch))[-1] for switch in fields(Switches)}
 
 
-testing_is_not_reverted = pytest.mark.xfail(
-    strict=True, reason="a test launch that is tried again has to be reverted to READY_FOR_TEST first"
-)
-terminates_again = pytest.mark.xfail(
+asks_for_what_is_gone = pytest.mark.xfail(
     strict=True, reason="a clean-up asks for instances, too, that an earlier one has terminated and MGN still names"
 )
 
@@ -118,14 +115,13 @@ def test_two_tiers_are_launched_one_after_the_other_while_other_migrations_have_
     _completed(told.tiers.result(), marks)
 
 
-@testing_is_not_reverted
 def test_a_test_launch_that_fails_for_one_server_is_tried_again_for_both(told: Told) -> None:
     story = told.test.result()
     assert _served_by(story) == {"source"}
     _completed(story.end, {("shop-web-01", "cutover/1"), ("shop-web-02", "cutover/1")})
 
 
-@terminates_again
+@asks_for_what_is_gone
 def test_a_last_tier_that_fails_takes_the_first_one_back_and_both_are_launched_again(told: Told) -> None:
     story = told.cutover.result()
     assert story.after.served_by is Side.SOURCE
@@ -135,7 +131,7 @@ def test_a_last_tier_that_fails_takes_the_first_one_back_and_both_are_launched_a
     _completed(story.end, marks)
 
 
-@terminates_again
+@asks_for_what_is_gone
 def test_a_cutover_launch_that_fails_for_one_server_is_undone_for_both(told: Told) -> None:
     story = told.start.result()
     assert (story.last.phase, story.last.served_by) == (Phase.ROLLED_BACK, Side.SOURCE)
