@@ -123,12 +123,13 @@ class ServerProgress(Live):
 
 
 class Awaiting(Model):
-    """Who must act, what they may decide, and until when; `step` is the one that failed, if one did."""
+    """Who must act, how many of them, what they may decide, and until when; `step` is the one that failed, if any."""
 
     what: str
     step: Step | None = None
     message: str
     who: tuple[str, ...] = ()
+    needed: int = 1
     choices: tuple[str, ...] = ()
     until: datetime | None = None
 

@@ -139,6 +139,7 @@ class Gate(Scene):
             what="approve",
             message=f"{rules.minimum} approval(s) of the cutover",
             who=tuple(rules.approvers),
+            needed=rules.minimum,
             choices=("approve", "reject", "rollback", "abandon", "reschedule"),
             until=window.latest_start if window else None,
         )

@@ -46,6 +46,7 @@ class Retirement(Scene):
             what="delete",
             message=f"{rules.minimum} approval(s) of deleting the source",
             who=tuple(rules.approvers),
+            needed=rules.minimum,
             choices=("approve", "keepSource"),
         )
         self._journal.phase(Phase.AWAITING_DECISION, awaiting.message, awaiting)

@@ -38,7 +38,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.desk import DecisionDesk
     from workflows.gate import TestAgain
     from workflows.handlers import TakesDecisions
-    from workflows.journal import Journal, failure_of, introduce
+    from workflows.journal import PHASE, Journal, failure_of, introduce
     from workflows.rollback import WayBack
     from workflows.saga import Stop
 
@@ -217,7 +217,7 @@ class Story(TakesDecisions):
         adopted = workflow.memo_value(ADOPTED, default=None, type_hint=str) if info.continued_run_id is None else None
         carried = read_carried(payload) if info.continued_run_id or adopted else None
         if carried is None:
-            request = read_request(payload, info.workflow_id)
+            request = _accepted(payload)
             self._text = json_text(payload).decode()
             self._status = _first_status(request)
             introduce(request)
@@ -405,3 +405,12 @@ def _first_status(request: MigrationRequest) -> MigrationStatus:
         steps=[StepProgress(step=step) for step in STEPS],
         servers=[ServerProgress(name=server.name) for server in request.source.servers],
     )
+
+
+def _accepted(payload: RawValue) -> MigrationRequest:
+    """The request, or the workflow's failure, which is then found by its phase like any other."""
+    try:
+        return read_request(payload, workflow.info().workflow_id)
+    except ApplicationError:
+        workflow.upsert_search_attributes([PHASE.value_set(Phase.FAILED)])
+        raise
