@@ -1,8 +1,8 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.dns import ChangeRecords, DomainNameSystem, RecordChange
+from activities.dns import ChangeRecords, DomainNameSystem, RecordChange, WatchRecords
 from migration.errors import Conflict
 from migration.marks import Mark
 from migration.ports import RecordKey, RecordSet
@@ -121,3 +121,58 @@ def test_a_record_that_is_ours_and_cannot_be_put_back_is_a_failed_undo(names: Fa
     names.refuse("change", Conflict("the zone is locked"))
     error = Attempts().error(dns.restore_records, UNDO)
     assert (error.type, error.message) == ("RollbackError", "the zone is locked")
+
+
+# --- the watch ---------------------------------------------------------------------------------------------------
+
+
+def watch_until(left: timedelta, failures: int = 2) -> WatchRecords:
+    """Watch the switched record for as long as that."""
+    return WatchRecords(changes=SWITCH.changes, until=datetime.now(UTC) + left, failures=failures)
+
+
+def test_records_that_lead_to_the_target_are_watched_to_the_end(names: FakeNames, dns: DomainNameSystem) -> None:
+    names.edit(KEY.name, "A", NEW)
+    environment = Attempts()
+    look = environment.not_yet(dns.watch_records, watch_until(timedelta(hours=1)))
+    assert look.message == "the records are as they were switched"
+    assert environment.attempt(dns.watch_records, watch_until(timedelta(0))).wrong is None
+
+
+def test_a_record_that_somebody_changes_is_wrong_after_so_many_looks(names: FakeNames, dns: DomainNameSystem) -> None:
+    names.edit(KEY.name, "A", FOREIGN)
+    environment, request = Attempts(), watch_until(timedelta(hours=1))
+    assert "192.0.2.99" in environment.not_yet(dns.watch_records, request).message
+    wrong = environment.attempt(dns.watch_records, request).wrong
+    assert wrong is not None
+    assert f"{KEY.name}: 192.0.2.1:53 says 192.0.2.99" in wrong
+
+
+def test_one_server_of_the_zone_that_answers_otherwise_is_enough(names: FakeNames, dns: DomainNameSystem) -> None:
+    names.edit(KEY.name, "A", NEW)
+    names.lagging["192.0.2.2:53"] = OLD.values
+    wrong = Attempts().attempt(dns.watch_records, watch_until(timedelta(hours=1), failures=1)).wrong
+    assert wrong == f"{KEY.name}: 192.0.2.2:53 says 10.1.0.11"
+
+
+def test_a_good_look_between_starts_the_count_again(names: FakeNames, dns: DomainNameSystem) -> None:
+    environment, request = Attempts(), watch_until(timedelta(hours=1))
+    for record in (FOREIGN, NEW, FOREIGN):
+        names.edit(KEY.name, "A", record)
+        environment.not_yet(dns.watch_records, request)
+    assert environment.attempt(dns.watch_records, request).wrong
+
+
+def test_a_record_that_is_wrong_at_the_end_is_watched_on_until_that_is_sure(
+    names: FakeNames, dns: DomainNameSystem
+) -> None:
+    names.edit(KEY.name, "A", None)
+    environment, request = Attempts(), watch_until(timedelta(0))
+    assert environment.not_yet(dns.watch_records, request).message.startswith("not as they were switched: ")
+    assert environment.attempt(dns.watch_records, request).wrong
+
+
+def test_a_watch_changes_nothing(names: FakeNames, dns: DomainNameSystem) -> None:
+    names.edit(KEY.name, "A", FOREIGN)
+    Attempts().attempt(dns.watch_records, watch_until(timedelta(hours=1), failures=1))
+    assert (names.effects, record(names)) == ([], FOREIGN)
