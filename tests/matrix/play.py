@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from localcloud.supervisor import request_for
 from migration.errors import MigrationError, Unavailable
 from migration.request import FailureAction
-from migration.status import MigrationStatus, Phase
+from migration.status import MigrationStatus, Phase, StepState
 from migration.steps import Step
 from starter.client import Migrations
 from tests.matrix import promises
@@ -36,6 +36,7 @@ _LOOK = 0.25
 _APPROVER = "approver-1@example.com"
 _ANSWERED_WITHIN = 20.0
 _MOST_RETRIES = 2
+_TAKEN_WITHIN = 15.0
 _LOOKS = 5
 _DECISIONS = frozenset({Fault.CANCEL, Fault.CANCEL_LATE, Fault.ROLLBACK})
 _ENDED_AS = {
@@ -70,7 +71,7 @@ class Play:
         self._meetings = 0
         self._met = asyncio.Event()
         self._began = time.monotonic()
-        self._retries = 0
+        self._retries, self._answered, self._asks_again_at = 0, "", 0.0
         self._asked = self._turned_back = self._judged_gate = False
         self.status: MigrationStatus | None = None
 
@@ -248,17 +249,21 @@ class Play:
         await self._decide("abandon", {"by": _APPROVER, "reason": "seen enough"})
 
     async def _asked_about_failure(self) -> None:
+        status = await self._migrations.status(self._names.migration_id)
+        question = ", ".join(f"{line.step} {line.entry}" for line in status.steps if line.state is StepState.FAILED)
+        if question == self._answered and time.monotonic() < self._asks_again_at:
+            return  # the answer is taken, and the step not entered again yet
         if not self.verdict.promised.asked and not self._asked:
-            status = await self._migrations.status(self._names.migration_id)
             self.verdict.problems.append(f"a person is asked: {status.message}")
         self._asked = True
         if self.verdict.promised.repaired and self._retries < _MOST_RETRIES:
             self._lift()
-            self._retries += 1
             await self._decide("retry", {"by": _APPROVER})
+            self._retries += 1
         else:
             self._turned_back = True
             await self._decide("rollback", {"by": _APPROVER, "to": self._cell.depth})
+        self._answered, self._asks_again_at = question, time.monotonic() + _TAKEN_WITHIN
 
     async def _decide(self, name: str, payload: dict[str, Any]) -> str | None:
         """Decide; returns why it was refused."""
