@@ -144,7 +144,11 @@ class Approval(Model):
 
 
 class DecisionRecord(Model):
-    """A decision as it came: accepted, or refused and why."""
+    """A decision as it came: accepted, or refused and why.
+
+    Attributes:
+        update_id: Of the Temporal update that brought it; None for a signal.
+    """
 
     name: str
     at: datetime
@@ -152,6 +156,7 @@ class DecisionRecord(Model):
     message: str
     by: str | None = None
     comment: str | None = None
+    update_id: str | None = None
 
 
 class UndoLine(Model):

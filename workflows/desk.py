@@ -81,6 +81,10 @@ class DecisionDesk:
 
     async def take(self, name: DecisionName, payload: RawValue) -> DecisionAnswer:
         """Take one decision, or refuse it; both are kept."""
+        if (known := self._taken_before()) is not None:
+            if known.accepted:
+                return DecisionAnswer(message=known.message, phase=self.status.phase)
+            raise Refused(known.message)
         decision = None
         try:
             decision = parse_decision(name, payload)
@@ -93,6 +97,11 @@ class DecisionDesk:
         self.keep(name, decision, accepted=True, message=message)
         return DecisionAnswer(message=message, phase=self.status.phase)
 
+    def _taken_before(self) -> DecisionRecord | None:
+        """What became of this very update in an earlier run: Temporal tells repeated ones apart within a run only."""
+        sent_as = _update_id()
+        return next((r for r in self.status.decisions if r.update_id == sent_as), None) if sent_as else None
+
     def keep(self, name: str, decision: Decision | None, *, accepted: bool, message: str) -> None:
         """Remember a decision; the oldest are forgotten."""
         record = DecisionRecord(
@@ -102,6 +111,7 @@ class DecisionDesk:
             message=message,
             by=decision.by if decision else None,
             comment=decision.comment if decision else None,
+            update_id=_update_id(),
         )
         self.status.decisions = [*self.status.decisions, record][-policies.DECISIONS_KEPT :]
         self._journal.changed(f"{name} {'by ' + record.by if accepted and record.by else 'refused'}: {message}")
@@ -354,6 +364,11 @@ class DecisionDesk:
 def parse_decision(name: DecisionName, payload: RawValue) -> Decision:
     """The decision in a payload. Raises `RequestErrors` with every path that is wrong."""
     return parse_model(json_text(payload), DECISIONS[name])
+
+
+def _update_id() -> str | None:
+    update = workflow.current_update_info()
+    return update.id if update else None
 
 
 def _name_of(decision: Decision) -> str:
