@@ -89,7 +89,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
             settings.mgn_replicating_servers_quota,
         ),
         Sources(hypervisors, commands, replication, bound, poll.source),
-        ApplicationMigration(replication, bound, poll.replication, poll.job),
+        ApplicationMigration(replication, clouds, bound, poll.replication, poll.job),
         ReplicationWatch(replication, poll.replication),
         Targets(clouds, replication, bound, poll.job),
         ApplicationHealth(HttpHealth(), poll.health, poll.soak),

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from migration.errors import Conflict, MigrationError, NotFound, Unavailable
@@ -25,7 +26,9 @@ def translated(failure: type[MigrationError]) -> Callable[[Callable[Parameters, 
             try:
                 return act(*args, **kwargs)
             except MigrationError as error:
-                raise application_error(error, failure) from error
+                activity.logger.debug("%s", error, exc_info=error)
+                # Its chain, with every frame of a vendor's library, would not fit into what Temporal keeps.
+                raise application_error(error, failure) from None
 
         return run
 

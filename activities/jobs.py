@@ -13,12 +13,13 @@ from activities.running import in_words, look_again, remembered
 from migration.errors import Conflict, MigrationExecutionError, NotFound, Unavailable
 from migration.marks import MARK_TAG, Mark
 from migration.models import Model
-from migration.ports import JobEvent, LaunchJob, ReplicationService, SourceServer
+from migration.ports import JobEvent, LaunchJob, ReplicationService, SourceServer, TargetCloud
 
 ENDED = "COMPLETED"
 TERMINATE = "TERMINATE"
 LAUNCHED = "LAUNCHED"
 TERMINATED = "TERMINATED"
+_GONE = frozenset({"shutting-down", "terminated"})
 STALE_DATA = frozenset({"SNAPSHOT_FAIL", "USING_PREVIOUS_SNAPSHOT"})
 
 _SKEW = timedelta(days=1)
@@ -154,6 +155,13 @@ def remaining(job: LaunchJob | None, records: Iterable[SourceServer]) -> list[So
     ended = job.servers if job else ()
     terminated = {server.source_server_id for server in ended if server.launch_status == TERMINATED}
     return [record for record in records if record.instance_id and record.source_server_id not in terminated]
+
+
+def with_live_instances(cloud: TargetCloud, records: Sequence[SourceServer]) -> list[SourceServer]:
+    """Leave out the records whose instance is terminated, or so long gone that EC2 has forgotten it."""
+    found = cloud.instances([record.instance_id for record in records if record.instance_id])
+    live = {one for one, instance in found.items() if instance.state not in _GONE}
+    return [record for record in records if record.instance_id in live]
 
 
 def present(service: ReplicationService, source_server_ids: Sequence[str]) -> list[SourceServer]:

@@ -19,6 +19,7 @@ from migration.errors import (
 from migration.marks import MIGRATION_TAG, Mark
 from migration.models import Model
 from migration.ports import (
+    Clouds,
     LaunchTarget,
     Replication,
     ReplicationService,
@@ -185,6 +186,7 @@ class ApplicationMigration:
     """What is done through MGN."""
 
     replication: Replication
+    clouds: Clouds
     act_bound: timedelta
     replication_poll: timedelta
     job_poll: timedelta
@@ -312,6 +314,7 @@ class ApplicationMigration:
     def terminate_targets(self, request: Launch) -> JobStarted:
         """TerminateTargetInstances once, for those that have an instance; refused by MGN in TESTING and later.
 
+        MGN may go on naming an instance that is long terminated, and then refuses the whole call: EC2 knows better.
         Preserved instances (`keep`) may hold the only copy of what users wrote: their records are left alone.
         """
         service = self.replication(request.where)
@@ -324,6 +327,7 @@ class ApplicationMigration:
             # Read after the jobs: a launch that has just ended may have left an instance.
             present = jobs.present(service, request.source_server_ids)
             left = [one for one in jobs.remaining(ours, present) if one.instance_id not in request.keep]
+            left = jobs.with_live_instances(self.clouds(request.where), left)
             if not left:
                 return JobStarted(job_id=ours.job_id if ours else None)
             jobs.refuse_states(left, _TERMINATE_FROM, action="Change the lifecycle state back first.")

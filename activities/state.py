@@ -31,10 +31,14 @@ class ClaimGranted(Model):
 
 
 class FinishClaim(Model):
-    """Give the servers back, and say how the migration ended."""
+    """Give the servers back, and say how the migration ended.
+
+    Generation 0: the claim's answer never came. It is given back if `first_run_id` is found to have it.
+    """
 
     migration_id: str
     generation: int
+    first_run_id: str = ""
     status: str
     server_keys: tuple[str, ...]
 
@@ -70,7 +74,13 @@ class MigrationState:
     @translated(MigrationExecutionError)
     def finish_claim(self, request: FinishClaim) -> None:
         """Safe to repeat; touches nothing of another generation."""
-        self.store.finish(request.migration_id, request.generation, request.status, request.server_keys)
+        generation = request.generation
+        if not generation:
+            held = self.store.claim_of(request.migration_id)
+            if held is None or held.workflow_run != request.first_run_id:
+                return
+            generation = held.generation
+        self.store.finish(request.migration_id, generation, request.status, request.server_keys)
 
     @activity.defn
     @translated(MigrationExecutionError)

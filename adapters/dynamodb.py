@@ -72,6 +72,19 @@ class DynamoMigrations:
             raise
         return granted
 
+    def claim_of(self, migration_id: str) -> Claim | None:
+        """The claim on this migration id as it stands, ended or not; None when there never was one."""
+        held = self._claim_item(migration_id)
+        if held is None:
+            return None
+        return Claim(
+            migration_id=migration_id,
+            generation=int(held["generation"]["N"]),
+            request_hash=held["requestHash"]["S"],
+            workflow_run=held["workflowRun"]["S"],
+            status=held["endedAs"]["S"] if "endedAs" in held else None,
+        )
+
     def finish(self, migration_id: str, generation: int, status: str, server_keys: Sequence[str]) -> None:
         """Mark this generation's claim as ended with that status, then give back the servers that it holds.
 

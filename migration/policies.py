@@ -81,8 +81,8 @@ A look that got lost (with its worker, or on its way to one) is missed only afte
 serves the application: so it is little more than the longest look, 200 health checks of 5 s, 16 at a time.
 """
 
-JOB_ENDS_WITHIN = 4 * _HOUR
-"""How long an MGN job, or EC2's status checks, may take; a launch with a conversion of large disks takes an hour."""
+JOB_ENDS_WITHIN = 2 * _HOUR
+"""How long an MGN job may take; the launch of large disks, with their conversion, takes up to an hour."""
 
 NO_LOOK_FOR = 10 * _MINUTE
 """How long after its own deadline a wait ends that cannot even look."""

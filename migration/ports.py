@@ -453,11 +453,14 @@ class MigrationStore(Protocol):
         The same run claims again and gets its own claim back. Raises `Conflict`, saying who holds what.
         """
 
+    def claim_of(self, migration_id: str) -> Claim | None:
+        """The claim on this migration id as it stands, ended or not; None when there never was one."""
+
     def finish(self, migration_id: str, generation: int, status: str, server_keys: Sequence[str]) -> None:
         """Give the servers back and mark the claim as ended; it stays, so that no id is used twice by accident."""
 
     def save(self, migration_id: str, version: int, row: Mapping[str, str], *, expires_at: datetime | None) -> bool:
-        """Write the row unless a newer version is there; returns whether it was written."""
+        """Write the row unless a newer version is there; returns whether the row is this version now."""
 
     def get(self, migration_id: str) -> Mapping[str, str] | None:
         """The row as last saved, or None."""

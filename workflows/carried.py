@@ -20,6 +20,7 @@ class Carried(Model):
     """The state of a migration between two runs.
 
     Attributes:
+        claimed: A claim was asked for, and may have been granted.
         first_run_id: Of the run that claimed the migration's id and servers.
         landed_by: When nothing that an act which fell silent may still begin can land any more.
         stop: Why it was turning back, if it was; a run that ends by itself heeds a stop first.

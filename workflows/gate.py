@@ -49,6 +49,7 @@ class Gate(Scene):
                 lambda: self._opened or self._changed is not None,
                 self._open_in_time(),
                 self._watch_evidence(),
+                self._test_grows_old(),
                 summary="approval of the cutover, its window, or changed evidence",
             )
             self._context.heed()
@@ -89,23 +90,24 @@ class Gate(Scene):
         status.evidence_hash = sha256_hex(status.evidence)
 
     async def _watch_evidence(self) -> None:
-        """Until replication is not what the approvers saw, or their test launch is too old."""
-        status, request = self._status, self._request
+        """Until replication is not what the approvers saw."""
         watch = WatchReplication(
             where=self._context.where,
             user_provided_ids=tuple(source.user_provided_id for source in self._context.sources),
             source_server_ids=self._context.record_ids,
-            max_lag=request.replication.max_lag,
+            max_lag=self._request.replication.max_lag,
             patience=policies.LAG_PATIENCE,
         )
-        watching = self._context.do(
+        self._changed = await self._context.do(
             ReplicationWatch.watch_replication, watch, policies.WAIT, "watch what the approvers see"
         )
-        left = status.test.at + request.test.max_age - workflow.now() if status.test else None
-        try:
-            self._changed = await asyncio.wait_for(watching, left.total_seconds() if left is not None else None)
-        except TimeoutError:
-            raise TestAgain from None
+
+    async def _test_grows_old(self) -> None:
+        test = self._status.test
+        if test is not None:
+            left = test.at + self._request.test.max_age - workflow.now()
+            await workflow.sleep(max(left, policies.NO_LAG), summary="the test launch counts for so long")
+            raise TestAgain
 
     async def _start_over(self, changed: ReplicationChanged) -> None:
         """Approvals were for something else: replication has to come back first, and a new machine to a new start."""

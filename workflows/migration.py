@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         InstallAgents,
         Sources,
     )
+    from activities.state import ClaimMigration, MigrationState
     from migration import policies
     from migration.findings import Severity
     from migration.marks import SERVER_TAG
@@ -38,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
         SourceAfter,
         TestMode,
         Warnings,
+        request_hash,
     )
     from migration.status import Awaiting, MigrationResult, MigrationStatus, Phase, Side, TestLaunch
     from migration.steps import Step
@@ -134,10 +136,21 @@ class MigrationWorkflow(Story):
             raise ApplicationError("; ".join(critical), type="PrerequisiteError", non_retryable=True)
 
     async def _claim(self) -> None:
-        """A claim that is granted to a migration that was told to turn back meanwhile has to be given back too."""
-        self._claim_asked = True
-        self._status.generation = (await self._claimed_as()).generation
+        """From the first asking on there may be a claim to give back, whether or not its answer ever comes."""
         self._claimed = True
+        granted = await workflow.execute_activity_method(
+            MigrationState.claim_migration,
+            ClaimMigration(
+                migration_id=self._request.migration_id,
+                request_hash=request_hash(self._request),
+                first_run_id=self._first_run_id,
+                server_keys=self._context.source_keys(),
+                again=workflow.memo_value("again", default=False, type_hint=bool),
+            ),
+            summary="claim the migration id and its servers",
+            **policies.CLAIM,
+        )
+        self._status.generation = granted.generation
         self._context.heed()
 
     # --- prepare ---------------------------------------------------------------------------------------------

@@ -13,13 +13,13 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.state import ClaimGranted, ClaimMigration, FinishClaim, MigrationState
+    from activities.state import FinishClaim, MigrationState
     from migration import policies
     from migration.changes import changed
     from migration.correlation import correlation_id
     from migration.memo import ADOPTED
     from migration.messages import MessageType
-    from migration.request import AfterSwitch, FailureAction, MigrationRequest, RollbackTo, request_hash
+    from migration.request import AfterSwitch, FailureAction, MigrationRequest, RollbackTo
     from migration.status import (
         Awaiting,
         Failure,
@@ -74,7 +74,6 @@ class Story(TakesDecisions):
     _context: Context
     _publisher: asyncio.Task[None]
     _claimed = False
-    _claim_asked = False
     _renewed: str | None = None
     _first_run_id: str
 
@@ -328,8 +327,8 @@ class Story(TakesDecisions):
             phase, message = later.outcome, later.reason
         if phase is Phase.COMPLETED:
             self._status.failure = None
-        if self._claim_asked and not self._claimed:
-            await self._learn_of_claim()
+        if phase is Phase.FAILED and not self._status.generation:
+            self._status.served_by = Side.UNKNOWN
         if self._claimed:
             message = await self._finish_claim(phase, message)
         self._status.ended = workflow.now()
@@ -351,34 +350,12 @@ class Story(TakesDecisions):
             preserved=tuple(self._status.preserved),
         )
 
-    async def _claimed_as(self) -> ClaimGranted:
-        """Claim the id and the servers; asked again by the same migration, the answer is the same."""
-        claim = ClaimMigration(
-            migration_id=self._request.migration_id,
-            request_hash=request_hash(self._request),
-            first_run_id=self._first_run_id,
-            server_keys=self._context.source_keys(),
-            again=workflow.memo_value("again", default=False, type_hint=bool),
-        )
-        granted: ClaimGranted = await workflow.execute_activity_method(
-            MigrationState.claim_migration, claim, summary="claim the migration id and its servers", **policies.CLAIM
-        )
-        return granted
-
-    async def _learn_of_claim(self) -> None:
-        """A claim whose answer was an error or a cancellation may be granted all the same, and is given back then."""
-        try:
-            self._status.generation = (await self._claimed_as()).generation
-        except FailureError:
-            self._status.served_by = Side.UNKNOWN
-        else:
-            self._claimed = True
-
     async def _finish_claim(self, phase: Phase, message: str) -> str:
         """Return the last word: claims that cannot be given back are added to it, and change nothing else."""
         request = FinishClaim(
             migration_id=self._status.migration_id,
             generation=self._status.generation,
+            first_run_id=self._first_run_id,
             status=phase,
             server_keys=self._context.source_keys(),
         )

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from activities.mgn import ApplicationMigration, AwaitJob, Launch
+from adapters.ec2 import ec2
 from adapters.mgn import mgn
 from localcloud.aws.mgn import Quotas
 from migration.marks import Mark
@@ -34,7 +35,10 @@ def cloud(request: pytest.FixtureRequest, quota: str) -> Iterator[Cloud]:
 
 @pytest.fixture
 def launches(cloud: Cloud) -> ApplicationMigration:
-    return ApplicationMigration(mgn(cloud.sessions), timedelta(minutes=2), timedelta(minutes=1), timedelta(seconds=20))
+    sessions = cloud.sessions
+    return ApplicationMigration(
+        mgn(sessions), ec2(sessions), timedelta(minutes=2), timedelta(minutes=1), timedelta(seconds=20)
+    )
 
 
 def ready(cloud: Cloud, *names: str) -> list[str]:
@@ -71,7 +75,7 @@ def test_the_second_launch_waits_for_the_quota_and_then_succeeds(
 @pytest.mark.parametrize("over_quota", ["asModelled", "always402"])
 def test_more_servers_than_one_job_takes_are_refused_for_good(over_quota: str) -> None:
     with local_aws(quotas=Quotas(servers_in_a_job=1), over_quota=over_quota) as cloud:
-        launches = ApplicationMigration(mgn(cloud.sessions), *[timedelta(minutes=2)] * 3)
+        launches = ApplicationMigration(mgn(cloud.sessions), ec2(cloud.sessions), *[timedelta(minutes=2)] * 3)
         error = Attempts().error(launches.start_test, launch(cloud, "mig-1", *ready(cloud, "web-01", "web-02")))
         assert (error.type, error.non_retryable) == ("MigrationExecutionError", True)
         assert "2 would exceed the quota of 1" in error.message

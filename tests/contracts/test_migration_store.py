@@ -46,6 +46,14 @@ def test_a_first_claim_is_generation_one_and_its_own_run_gets_it_back(store: Mig
     assert store.claim(asked(name), keys_of(name), again=False) == first
 
 
+def test_a_claim_can_be_looked_up_while_it_lives_and_after_its_end(store: MigrationStore, name: str) -> None:
+    assert store.claim_of(name) is None
+    granted = store.claim(asked(name), keys_of(name), again=False)
+    assert store.claim_of(name) == granted
+    store.finish(name, granted.generation, "ROLLED_BACK", keys_of(name))
+    assert store.claim_of(name) == granted.model_copy(update={"status": "ROLLED_BACK"})
+
+
 def test_a_live_claim_is_refused_to_any_other_run_even_with_again(store: MigrationStore, name: str) -> None:
     store.claim(asked(name), keys_of(name), again=False)
     with pytest.raises(Conflict, match="held by the run run-1"):

@@ -21,11 +21,6 @@ STALLS_AFTER = 30.0
 OTHERWISE: dict[str, Any] = {switch.name: list(positions(switch))[-1] for switch in fields(Switches)}
 
 
-asks_for_what_is_gone = pytest.mark.xfail(
-    strict=True, reason="a clean-up asks for instances, too, that an earlier one has terminated and MGN still names"
-)
-
-
 @dataclass(frozen=True)
 class Retried:
     """What was seen when a part of a launch had failed, and how it ended when it was tried again."""
@@ -121,7 +116,6 @@ def test_a_test_launch_that_fails_for_one_server_is_tried_again_for_both(told: T
     _completed(story.end, {("shop-web-01", "cutover/1"), ("shop-web-02", "cutover/1")})
 
 
-@asks_for_what_is_gone
 def test_a_last_tier_that_fails_takes_the_first_one_back_and_both_are_launched_again(told: Told) -> None:
     story = told.cutover.result()
     assert story.after.served_by is Side.SOURCE
@@ -131,7 +125,6 @@ def test_a_last_tier_that_fails_takes_the_first_one_back_and_both_are_launched_a
     _completed(story.end, marks)
 
 
-@asks_for_what_is_gone
 def test_a_cutover_launch_that_fails_for_one_server_is_undone_for_both(told: Told) -> None:
     story = told.start.result()
     assert (story.last.phase, story.last.served_by) == (Phase.ROLLED_BACK, Side.SOURCE)

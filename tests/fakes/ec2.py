@@ -104,3 +104,13 @@ class FakeCloud(Faulty):
 
     def snapshots_completed(self, snapshot_ids: Sequence[str]) -> bool:
         return self.snapshots_end
+
+
+class PopulatedCloud(FakeCloud):
+    """A cloud in which every instance that is asked for runs, but those that were put in with another state."""
+
+    def instances(self, instance_ids: Sequence[str]) -> Mapping[str, TargetInstance]:
+        for instance_id in instance_ids:
+            if instance_id not in self.known:
+                self.add(instance_id)
+        return super().instances(instance_ids)

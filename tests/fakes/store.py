@@ -59,6 +59,9 @@ class FakeStore(Faulty):
         if not again:
             raise Conflict(f"{ended}; the same request is not started again by itself")
 
+    def claim_of(self, migration_id: str) -> Claim | None:
+        return self.claims.get(migration_id)
+
     def finish(self, migration_id: str, generation: int, status: str, server_keys: Sequence[str]) -> None:
         held = self.claims.get(migration_id)
         ended = held is not None and held.generation == generation and held.status != status

@@ -19,6 +19,7 @@ from migration.errors import Conflict, Unavailable
 from migration.marks import Mark
 from migration.ports import JobEvent, LaunchTarget, ReplicationSettings, Where
 from migration.steps import Step
+from tests.fakes.ec2 import PopulatedCloud
 from tests.fakes.environment import Attempts
 from tests.fakes.mgn import FakeReplication
 
@@ -35,8 +36,13 @@ def mgn() -> FakeReplication:
 
 
 @pytest.fixture
-def activities(mgn: FakeReplication) -> ApplicationMigration:
-    return ApplicationMigration(lambda _: mgn, timedelta(minutes=2), timedelta(minutes=1), POLL)
+def cloud() -> PopulatedCloud:
+    return PopulatedCloud()
+
+
+@pytest.fixture
+def activities(mgn: FakeReplication, cloud: PopulatedCloud) -> ApplicationMigration:
+    return ApplicationMigration(lambda _: mgn, lambda _: cloud, timedelta(minutes=2), timedelta(minutes=1), POLL)
 
 
 def launch(mark: Mark, *ids: str) -> Launch:
@@ -315,6 +321,16 @@ def test_instances_are_not_terminated_in_a_state_in_which_mgn_refuses_it(
     error = Attempts().error(activities.terminate_targets, launch(UNDO, "s-1"))
     assert error.non_retryable
     assert f"s-1 is {state}" in error.message
+
+
+def test_an_instance_that_is_long_terminated_is_not_terminated_again_though_mgn_still_names_it(
+    mgn: FakeReplication, cloud: PopulatedCloud, activities: ApplicationMigration
+) -> None:
+    cloud.add("i-old", state="terminated")
+    mgn.add("s-1", "READY_FOR_CUTOVER", instance_id="i-old")
+    mgn.add("s-2", "READY_FOR_CUTOVER", instance_id="i-2")
+    Attempts().attempt(activities.terminate_targets, launch(UNDO, "s-1", "s-2"))
+    assert mgn.effects == [("terminate_target_instances", "s-2")]
 
 
 def test_preserved_instances_are_spared_by_a_clean_up(mgn: FakeReplication, activities: ApplicationMigration) -> None:

@@ -8,6 +8,7 @@ from activities.mgn import ApplicationMigration, RemoveRecords, SourceServers
 from migration.marks import MIGRATION_TAG, Mark
 from migration.ports import Where
 from migration.steps import Step
+from tests.fakes.ec2 import PopulatedCloud
 from tests.fakes.environment import Attempts
 from tests.fakes.mgn import FakeReplication
 
@@ -22,7 +23,10 @@ def mgn() -> FakeReplication:
 
 @pytest.fixture
 def activities(mgn: FakeReplication) -> ApplicationMigration:
-    return ApplicationMigration(lambda _: mgn, timedelta(minutes=2), timedelta(minutes=1), timedelta(seconds=20))
+    cloud = PopulatedCloud()
+    return ApplicationMigration(
+        lambda _: mgn, lambda _: cloud, timedelta(minutes=2), timedelta(minutes=1), timedelta(seconds=20)
+    )
 
 
 def servers(*ids: str) -> SourceServers:

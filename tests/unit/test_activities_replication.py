@@ -4,6 +4,7 @@ import pytest
 
 from activities.mgn import ApplicationMigration, AwaitReplication, FindSourceServers, ObserveReplication
 from migration.ports import Where
+from tests.fakes.ec2 import PopulatedCloud
 from tests.fakes.environment import Attempts
 from tests.fakes.mgn import FakeReplication
 
@@ -19,7 +20,8 @@ def mgn() -> FakeReplication:
 
 @pytest.fixture
 def activities(mgn: FakeReplication) -> ApplicationMigration:
-    return ApplicationMigration(lambda _: mgn, timedelta(minutes=2), POLL, timedelta(seconds=20))
+    cloud = PopulatedCloud()
+    return ApplicationMigration(lambda _: mgn, lambda _: cloud, timedelta(minutes=2), POLL, timedelta(seconds=20))
 
 
 def wait(*ids: str, looks: int = 1, max_lag: timedelta = timedelta(minutes=5), **more: datetime) -> AwaitReplication:

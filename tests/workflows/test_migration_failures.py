@@ -140,7 +140,7 @@ async def test_a_critical_finding_fails_the_migration_with_nothing_undone(stage:
     assert seen.phase is Phase.FAILED
 
 
-async def test_a_refused_claim_fails_the_migration_and_gives_nothing_back(stage: Stage) -> None:
+async def test_a_refused_claim_fails_the_migration_and_gives_back_only_what_its_own_run_holds(stage: Stage) -> None:
     world = World()
     refusal = ApplicationError(
         "billing-web-01 is being migrated by mig-other",
@@ -154,7 +154,8 @@ async def test_a_refused_claim_fails_the_migration_and_gives_nothing_back(stage:
     assert (failure.type, failure.message) == ("PrerequisiteError", "billing-web-01 is being migrated by mig-other")
     assert failure.details[0] == {"action": "Wait for it."}
     assert world.acted() == []
-    assert world.asked("finish_claim") == []
+    (given_back,) = world.asked("finish_claim")
+    assert (given_back.generation, given_back.first_run_id) == (0, migration.handle.first_execution_run_id)
 
 
 async def test_a_refused_check_fails_the_migration_even_where_failures_pause(stage: Stage) -> None:
