@@ -257,7 +257,11 @@ class FakeActivities:
     @activity.defn
     async def await_health(self, request: AwaitHealth) -> HealthResults:
         await self._enter(request)
-        return HealthResults(at=datetime.now(UTC), results=())
+        results = tuple(
+            HealthResult(server=target.server, url=target.url, healthy=True, status=target.expect_status)
+            for target in request.targets
+        )
+        return HealthResults(at=datetime.now(UTC), results=results)
 
     @activity.defn
     async def watch_health(self, request: WatchHealth) -> HealthWatched:
