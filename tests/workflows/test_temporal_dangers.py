@@ -4,23 +4,32 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
+from temporalio import workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHistory, WorkflowUpdateFailedError
+from temporalio.common import RawValue
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
 
 from migration import policies
 from migration.decisions import DecisionAnswer
 from migration.findings import Finding, Severity
 from migration.status import DecisionRecord, MigrationResult, Phase, Side
+from migration.steps import Step
 from tests.workflows.migration_requests import APPROVER, OTHER_APPROVER
+from tests.workflows.record_histories import HISTORIES
 from tests.workflows.stage import Migration, Stage, set_up, until
 from tests.workflows.worlds import Hold, World
+from workflows.border import OneInput
 from workflows.gate import Gate
+from workflows.migration import MigrationWorkflow
 
 UNDOING = frozenset({"fence_targets", "restore_sources", "restore_records", "remove_records", "preserve_targets"})
 
@@ -309,3 +318,60 @@ async def completes_after_two_renewals(migration: Migration) -> None:
     assert (await migration.ends()).status is Phase.COMPLETED
     assert [state.renewed for state in await migration.carried()][:2] == ["replicate/1", "approve/1"]
     assert migration.world.acted("start_cutover") == ["start_cutover"]
+
+
+# --- replay ------------------------------------------------------------------------------------------------------
+
+Line = tuple[Step, Callable[[], Awaitable[None]], bool]
+
+
+@workflow.defn(name="MigrationWorkflow", sandboxed=False)
+class Reordered(MigrationWorkflow):
+    """The workflow, with `first` and the step that follows it in the runbook in the wrong order."""
+
+    first: ClassVar[Step | None] = None
+
+    @workflow.run
+    async def run(self, payload: RawValue) -> MigrationResult:
+        """Tell the story."""
+        return await super().run(payload)
+
+    async def _forward(self) -> None:
+        lines: list[Line] = []
+
+        async def note(step: Step, play: Callable[[], Awaitable[None]], *, long: bool = False) -> None:
+            lines.append((step, play, long))
+
+        with patch.object(self, "_step", note):
+            await super()._forward()
+        if self.first is not None:
+            place = [step for step, _, _ in lines].index(self.first)
+            lines[place : place + 2] = lines[place : place + 2][::-1]
+        for step, play, long in lines:
+            await self._step(step, play, long=long)
+
+
+async def replay_reordered(recorded: str) -> None:
+    history = WorkflowHistory.from_json("mig-happy-path", (HISTORIES / f"{recorded}.json").read_text())
+    replayer = Replayer(workflows=[Reordered], data_converter=pydantic_data_converter, interceptors=[OneInput()])
+    await replayer.replay_workflow(history)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "first"),
+    [
+        ("happy-path-2", Step.REPLICATE),
+        ("happy-path-3", Step.APPROVE),
+        ("happy-path-3", Step.CUTOVER),
+        ("happy-path-3", Step.VERIFY),
+        ("happy-path-4", Step.SOAK),
+        ("happy-path-4", Step.FINALIZE),
+    ],
+)
+async def test_steps_in_another_order_do_not_replay(
+    recorded: str, first: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await replay_reordered(recorded)
+    monkeypatch.setattr(Reordered, "first", first)
+    with pytest.raises(NondeterminismError):
+        await replay_reordered(recorded)
