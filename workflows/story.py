@@ -160,7 +160,7 @@ class Story(TakesDecisions):
             choices = (*choices, "commit")
         message = f"{step} failed: {failure.message}"
         try:
-            retry = await self._ask("failure", message, choices, step)
+            retry = await self._ask(message, choices, step)
         except TimeoutError:
             raise StepFailed(step, failure) from None
         if not retry:
@@ -175,13 +175,13 @@ class Story(TakesDecisions):
             return True
         return self._request.on_failure.action is FailureAction.PAUSE
 
-    async def _ask(self, what: str, message: str, choices: tuple[str, ...], step: Step | None = None) -> bool:
+    async def _ask(self, message: str, choices: tuple[str, ...], step: Step | None = None) -> bool:
         """Wait for a person: true for `retry`, false for `skip` (and for `commit`, where it is a choice)."""
-        desk = self._context.desk
+        desk, phase = self._context.desk, self._status.phase
         desk.answer = None
         deadline = self._request.on_failure.deadline
         until = workflow.now() + deadline if deadline and not self._status.past_point_of_no_return else None
-        awaiting = Awaiting(what=what, step=step, message=message, choices=choices, until=until)
+        awaiting = Awaiting(what="failure", step=step, message=message, choices=choices, until=until)
         self._journal.phase(Phase.AWAITING_DECISION, message, awaiting)
         await self._context.decided(
             lambda: desk.answer is not None or (desk.committed_by is not None and "commit" in choices),
@@ -189,7 +189,9 @@ class Story(TakesDecisions):
             until=until,
         )
         answer, desk.answer = desk.answer, None
-        return answer is not None and answer.retry
+        retry = answer is not None and answer.retry
+        self._journal.phase(phase, "tried again" if retry else f"decided: {answer.reason if answer else 'commit'}")
+        return retry
 
     async def _only_forward(
         self, method: Callable[..., Any], argument: Any, summary: str, *, skippable: bool = True
@@ -201,11 +203,7 @@ class Story(TakesDecisions):
                 await workflow.execute_activity_method(method, argument, summary=summary, **policies.FORWARD)
             except FailureError as error:
                 failure = failure_of(error)
-                phase = self._status.phase
-                message = f"{summary} failed, after the point of no return: {failure.message}"
-                retry = await self._ask("failure", message, choices)
-                self._journal.phase(phase, f"{summary}: {'tried again' if retry else 'left to an operator'}")
-                if retry:
+                if await self._ask(f"{summary} failed, after the point of no return: {failure.message}", choices):
                     continue
             return
 
