@@ -112,7 +112,7 @@ class MigrationWorkflow(Story):
         async with within_window(self._context):
             await self._step(Step.CUTOVER, self._cutover)
             await self._step(Step.VERIFY, self._verify)
-        await self._step(Step.SWITCH, self._switch)
+            await self._step(Step.SWITCH, self._switch)
         await self._step(Step.SOAK, self._soak, long=True)
         await self._step(Step.FINALIZE, self._finalize)
         await self._step(Step.DECOMMISSION, self._decommission)
