@@ -9,18 +9,15 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
-from activities.approvals import Approvals
-from adapters.signatures import JwsSignatures, sign
-from adapters.signing_keys import approval_keys, new_private_key, public_pem, read_private_key, thumbprint
-from migration.signatures import Algorithm, SignedDecision
+from adapters.signatures import sign
 from migration.status import DecisionRecord, MigrationStatus, Phase, Side
 from tests.workflows.migration_requests import APPROVER, OTHER_APPROVER, REQUESTER
+from tests.workflows.signers import KEYS, STRANGERS, approvals, decision_on, name_of
 from tests.workflows.stage import Migration, Stage, set_up, until
 from tests.workflows.worlds import World
 
@@ -278,40 +275,21 @@ async def test_any_mix_of_decisions_comes_to_what_its_order_says(stage: Stage, s
 
 # --- signed ------------------------------------------------------------------------------------------------------
 
-KEYS = {who: new_private_key(Algorithm.EDDSA) for who in APPROVERS}
-FORGERS = new_private_key(Algorithm.EDDSA)
-_jti = count(1)
 
-
-def public(pem: bytes) -> str:
-    return public_pem(read_private_key(pem))
-
-
-def token(race: Race, by: str, seen: str, *, key: bytes | None = None, kid: str | None = None, **parts: Any) -> str:
-    now = datetime.now(UTC).replace(microsecond=0)
-    decision = SignedDecision(
-        migration_id=race.migration.migration_id,
-        generation=1,
-        evidence_hash=seen,
-        decision="approve",
-        subject=by,
-        jti=f"jti-{next(_jti)}",
-        issued_at=now,
-        expires_at=now + timedelta(hours=1),
-    )
-    return sign(decision.model_copy(update=parts), key or KEYS[by], kid)
+def token(status: MigrationStatus, by: str, *, key: bytes | None = None, kid: str | None = None, **parts: Any) -> str:
+    """A signed approval; key, key id and parts are right unless they are given."""
+    return sign(decision_on(status, by, **parts), key or KEYS[by], kid)
 
 
 async def test_only_signatures_that_are_right_and_new_count_among_fifty(stage: Stage) -> None:
-    signatures = JwsSignatures(approval_keys({who: [public(pem)] for who, pem in KEYS.items()}))
-    async with set_up(stage.address, also=[Approvals(signatures).verify_signature]) as signed_stage:
+    async with set_up(stage.address, also=[approvals().verify_signature]) as signed_stage:
         race = await a_race(signed_stage, signed=True)
-        seen = await race.evidence_hash()
-        replayed, other = token(race, APPROVER, seen), token(race, OTHER_APPROVER, seen)
+        seen = await race.migration.status()
+        replayed, other = token(seen, APPROVER), token(seen, OTHER_APPROVER)
         right = [*[approve(APPROVER, jws=replayed)] * 8, *[approve(OTHER_APPROVER, jws=other)] * 4]
-        again = [approve(APPROVER, jws=token(race, APPROVER, seen)) for _ in range(4)]
-        wrong = wrong_signatures(race, seen)
-        records = await race.run(numbered([*wrong * 3, *right, *again, *requesters(race, seen)]))
+        again = [approve(APPROVER, jws=token(seen, APPROVER)) for _ in range(4)]
+        wrong = wrong_signatures(seen)
+        records = await race.run(numbered([*wrong * 3, *right, *again, *requesters(seen)]))
         assert len(records) == AT_ONCE
         assert race.oracle.opened
         used = (await race.migration.status()).used_signatures
@@ -319,30 +297,28 @@ async def test_only_signatures_that_are_right_and_new_count_among_fifty(stage: S
         await race.ends_as_judged()
 
 
-def wrong_signatures(race: Race, seen: str) -> list[dict[str, Any]]:
+def wrong_signatures(seen: MigrationStatus) -> list[dict[str, Any]]:
     """Each refused for a reason of its own, whoever comes first."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    others_name = thumbprint(read_private_key(KEYS[OTHER_APPROVER]))
-    own_name = thumbprint(read_private_key(KEYS[APPROVER]))
+    others, now = KEYS[OTHER_APPROVER], datetime.now(UTC).replace(microsecond=0)
     past: dict[str, Any] = {"issued_at": now - timedelta(hours=2), "expires_at": now - timedelta(hours=1)}
     tokens = [
-        (token(race, APPROVER, seen, key=FORGERS, kid=own_name), "the signature is wrong"),
-        (token(race, APPROVER, seen, key=FORGERS), "the key is unknown"),
-        (token(race, APPROVER, seen, key=KEYS[OTHER_APPROVER], kid=others_name), "its key is another person's"),
-        (token(race, APPROVER, seen, **past), "has expired"),
-        (token(race, APPROVER, WRONG_HASH), "evidence hash"),
-        (token(race, APPROVER, seen, generation=2), "generation"),
-        (token(race, APPROVER, seen, migration_id="mig-other"), "migrationId"),
-        (token(race, APPROVER, seen, decision="reject"), "decision reject, not approve"),
-        (token(race, OTHER_APPROVER, seen), "subject"),
+        (token(seen, APPROVER, key=STRANGERS, kid=name_of(KEYS[APPROVER])), "the signature is wrong"),
+        (token(seen, APPROVER, key=STRANGERS), "the key is unknown"),
+        (token(seen, APPROVER, key=others, kid=name_of(others)), "its key is another person's"),
+        (token(seen, APPROVER, **past), "has expired"),
+        (token(seen, APPROVER, evidence_hash=WRONG_HASH), "evidence hash"),
+        (token(seen, APPROVER, generation=2), "generation"),
+        (token(seen, APPROVER, migration_id="mig-other"), "migrationId"),
+        (token(seen, APPROVER, decision="reject"), "decision reject, not approve"),
+        (token(seen, OTHER_APPROVER), "subject"),
         ("unsigned", "malformed"),
     ]
     return [approve(APPROVER, jws=jws, trouble=trouble) for jws, trouble in tokens]
 
 
-def requesters(race: Race, seen: str) -> list[dict[str, Any]]:
+def requesters(seen: MigrationStatus) -> list[dict[str, Any]]:
     """Well signed, and yet not theirs to give."""
-    return [approve(REQUESTER, jws=token(race, REQUESTER, seen)) for _ in range(4)]
+    return [approve(REQUESTER, jws=token(seen, REQUESTER)) for _ in range(4)]
 
 
 # --- while the gate is set up again ------------------------------------------------------------------------------
