@@ -134,6 +134,20 @@ async def test_approvals_lapse_while_the_window_is_waited_for(stage: Stage) -> N
     assert (await migration.ends()).status is Phase.COMPLETED
 
 
+async def test_approvals_lapse_while_an_operator_pauses(stage: Stage) -> None:
+    migration, before = await at_the_gate(stage)
+    await migration.decide("pause")
+    await migration.decide("approve", APPROVER)
+    await migration.stands(Phase.AWAITING_DECISION, "resume")
+    migration.world.changed_evidence.append(BEHIND)
+    now = await other_evidence(migration, before)
+    assert (now.approvals, now.paused_by) == ([], "operator-1@example.com")
+    await migration.decide("approve", APPROVER)
+    await migration.stands(Phase.AWAITING_DECISION, "resume")
+    await migration.decide("resume")
+    assert (await migration.ends()).status is Phase.COMPLETED
+
+
 async def test_nobody_is_told_of_a_lapse_of_approvals_that_nobody_gave(stage: Stage) -> None:
     migration, before = await at_the_gate(stage)
     migration.world.changed_evidence.append(BEHIND)

@@ -206,6 +206,13 @@ async def test_a_changed_setting_is_carried_over_continue_as_new(stage: Stage) -
     assert (kept[-1][0].step, kept[-1][0].change.instance_type) == (Step.TEST, "m5.xlarge")
 
 
+async def test_a_changed_setting_may_come_as_a_signal(stage: Stage) -> None:
+    migration = await paused(stage, Step.CUTOVER)
+    await migration.signal("retry", change={"instanceType": "m5.xlarge"})
+    await migration.ends()
+    assert migration.world.asked("set_launch_targets")[-1].servers[0].target.instance_type == "m5.xlarge"
+
+
 REFUSED_CHANGES: dict[str, tuple[Step, dict[str, Any], str]] = {
     "nothing helps agents": (Step.PREPARE, {"instanceType": "m5.xlarge"}, "prepare is not helped by another"),
     "a lag does not help a test": (Step.TEST, {"maxLag": "PT1H"}, "settings to change here: healthCheck, instanceType"),

@@ -225,3 +225,20 @@ async def test_a_switch_that_has_not_sent_anybody_to_the_target_is_turned_back_i
     assert asked.served_by is Side.NOBODY
     status = await back_at_the_gate(migration)
     assert (status.served_by, status.down_since) == (Side.SOURCE, None)
+
+
+# --- while an operator pauses ------------------------------------------------------------------------------------
+
+
+async def test_a_pause_that_outlasts_the_window_asks_for_another_one(stage: Stage) -> None:
+    migration = await stage.start_light()
+    await migration.stands(Phase.AWAITING_APPROVAL, "approve")
+    await migration.decide("pause")
+    window = a_window(NOW, SHORT)
+    await migration.decide("reschedule", **window)
+    await migration.decide("approve", APPROVER)
+    await migration.stands(Phase.AWAITING_DECISION, "resume")
+    await is_over(datetime.fromisoformat(window["notAfter"]))
+    await migration.decide("resume")
+    await migration.stands(Phase.AWAITING_DECISION, "reschedule")
+    assert migration.world.asked("shut_down_sources") == []
