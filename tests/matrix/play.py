@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionSta
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
+from localcloud.ledger import Entry
 from localcloud.supervisor import request_for
 from migration.errors import MigrationError, Unavailable
 from migration.request import FailureAction
@@ -72,6 +73,7 @@ class Play:
         self._met = asyncio.Event()
         self._began = time.monotonic()
         self._retries, self._answered, self._asks_again_at = 0, "", 0.0
+        self._cancelled = 0
         self._asked = self._turned_back = self._judged_gate = False
         self.status: MigrationStatus | None = None
 
@@ -153,6 +155,7 @@ class Play:
         self._tell(f"met {self.verdict.where}")
         if cell.fault in (Fault.CANCEL, Fault.CANCEL_LATE):
             await self._handle.cancel()
+            self._cancelled = len(self._ground.cloud.ledger.entries())
             self._tell("cancelled")
         elif cell.fault is Fault.ROLLBACK:
             await self._roll_back()
@@ -304,6 +307,7 @@ class Play:
         await self._judge("at the end", promises.at_the_start if back else promises.at_the_end, status)
         entries = entries_of(self._ground.cloud.ledger.entries(), self._names)
         await self._judge("always", lambda scene, told: promises.always(scene, told, entries), status)
+        self.verdict.problems += self._too_early(entries)
 
     def _broken(self, promised: Promise, status: MigrationStatus) -> Iterator[str]:
         """Where the way to the end was not the promised one."""
@@ -313,6 +317,15 @@ class Play:
             yield "it never stood at the gate again"
         if promised.asked and not self._asked:
             yield "nobody was asked about the failure"
+
+    def _too_early(self, entries: Sequence[Entry]) -> Iterator[str]:
+        """A call that was to succeed after the cancel, and had its effect before it, proves nothing."""
+        victim = self._victim
+        if self._cell.fault is not Fault.CANCEL_LATE or victim is None or not victim.acts:
+            return
+        later = [entry for entry in entries if entry.seq > self._cancelled]
+        if not any((one.service, one.operation) == (victim.point.service, victim.point.operation) for one in later):
+            yield "the call had its effect before the cancel"
 
     def _temporal_status(self, phase: Phase) -> WorkflowExecutionStatus:
         if phase is Phase.CANCELLED and self._cell.fault in (Fault.CANCEL, Fault.CANCEL_LATE):
