@@ -124,7 +124,9 @@ class Story(TakesDecisions):
     def _failed(self, failed: StepFailed) -> Stop:
         outcome = Phase.FAILED if failed.step is Step.VALIDATE else Phase.ROLLED_BACK
         reason = f"{failed.step} failed: {failed.failure.message}"
-        return Stop(outcome=outcome, to=self._request.rollback.to, reason=reason)
+        again_without_end = STEPS.index(failed.step) < _GATE  # on its way to a gate that it would be sent back to
+        to = RollbackTo.START if again_without_end else self._request.rollback.to
+        return Stop(outcome=outcome, to=to, reason=reason)
 
     # --- one step --------------------------------------------------------------------------------------------
 

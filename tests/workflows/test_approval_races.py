@@ -350,3 +350,23 @@ async def test_a_later_reject_to_ready_does_not_take_back_that_everything_is_und
         assert f"rejected by {OTHER_APPROVER}: not now" in await migration.refuses(name, THIRD_APPROVER)
     lowering.release()
     assert (await migration.ends()).status is Phase.REJECTED
+
+
+async def test_a_test_that_fails_when_it_is_made_again_is_not_made_without_end(stage: Stage) -> None:
+    world = World()
+    world.fail("start_test", call=2, times=20)
+    migration = await stage.start(world, test={"maxAge": "PT3S"}, rollback={"to": "ready"})
+    result = await migration.ends()
+    assert (result.status, result.served_by) == (Phase.ROLLED_BACK, Side.SOURCE)
+    assert world.calls.count("start_test") == 2
+
+
+async def test_replication_that_does_not_come_back_to_the_gate_is_not_waited_for_without_end(stage: Stage) -> None:
+    world = World()
+    world.fail("await_replication", call=2, times=20)
+    migration = await stage.start_light(world, rollback={"to": "ready"})
+    await migration.stands(Phase.AWAITING_APPROVAL, "approve")
+    await migration.decide("reject", APPROVER, to="ready")
+    result = await migration.ends()
+    assert (result.status, result.served_by) == (Phase.ROLLED_BACK, Side.SOURCE)
+    assert world.calls.count("await_replication") == 2
