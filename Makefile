@@ -28,7 +28,7 @@ up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
 	@.venv/bin/migrator up --state-dir $(STATE_DIR) $(ARGS)
 
 test: setup ## All tests but the sweeps and the failure matrix.
-	@$(PYTHON) -m pytest --ignore=tests/sweep --ignore=tests/matrix $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup --ignore=tests/sweep --ignore=tests/matrix $(ARGS)
 
 sweep: setup ## Every activity and every call of a migration gone wrong; MUTATE=1: without its looks.
 	@$(PYTHON) -m pytest $(if $(MUTATE),tests/sweep/test_sweep_mutations.py,tests/sweep) $(ARGS)

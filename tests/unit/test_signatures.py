@@ -380,7 +380,7 @@ def test_a_passphrase_that_is_not_needed_is_not_used() -> None:
     assert sign(DECISION, PRIVATE[Algorithm.EDDSA], passphrase=b"open sesame")
 
 
-@pytest.mark.parametrize("pem", [b"", b"nothing", PRIVATE[Algorithm.EDDSA][:60]])
+@pytest.mark.parametrize("pem", [b"", b"nothing", PRIVATE[Algorithm.EDDSA][:60]], ids=["empty", "no key", "half a key"])
 def test_what_is_no_private_key_signs_nothing(pem: bytes) -> None:
     with pytest.raises(ValidationError, match="no private key"):
         sign(DECISION, pem)
