@@ -74,6 +74,7 @@ class Story(TakesDecisions):
     _context: Context
     _publisher: asyncio.Task[None]
     _claimed = False
+    _asked_about: Step | None = None
     _renewed: str | None = None
     _first_run_id: str
 
@@ -124,8 +125,8 @@ class Story(TakesDecisions):
     def _failed(self, failed: StepFailed) -> Stop:
         outcome = Phase.FAILED if failed.step is Step.VALIDATE else Phase.ROLLED_BACK
         reason = f"{failed.step} failed: {failed.failure.message}"
-        again_without_end = STEPS.index(failed.step) < _GATE  # on its way to a gate that it would be sent back to
-        to = RollbackTo.START if again_without_end else self._request.rollback.to
+        on_its_way = STEPS.index(failed.step) < _GATE  # to the gate: sent back there, it would be tried without end
+        to = RollbackTo.START if on_its_way else self._request.rollback.to
         return Stop(outcome=outcome, to=to, reason=reason)
 
     # --- one step --------------------------------------------------------------------------------------------
@@ -135,6 +136,10 @@ class Story(TakesDecisions):
         line = self._journal.progress(step)
         if step not in self._request.planned_steps or line.state in (StepState.DONE, StepState.SKIPPED):
             return
+        if line.failure is not None and step is self._asked_about:
+            self._asked_about = None
+            if await self._leave_after(step, line.failure):
+                return
         while True:
             if long and line.state is not StepState.RUNNING:
                 await self._renew(f"{step}/{line.entry + 1}")
@@ -241,6 +246,7 @@ class Story(TakesDecisions):
     def _take_over(self, run_id: str, then: str) -> None:
         """Go on where a run that was terminated or timed out stood: at its marks, so that nothing happens twice."""
         introduce(self._request)
+        self._asked_about = self._status.awaiting.step if self._status.awaiting else None
         self._journal.phase(self._status.phase, f"taken over from the run {run_id}")
         if then == "rollback" and not self._status.past_point_of_no_return:
             reason = f"its run {run_id} was ended from outside"

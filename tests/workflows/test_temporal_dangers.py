@@ -26,6 +26,7 @@ from migration.steps import Step
 from tests.workflows.migration_requests import APPROVER, OTHER_APPROVER
 from tests.workflows.record_histories import HISTORIES
 from tests.workflows.stage import Migration, Stage, set_up, until
+from tests.workflows.test_migration_taken_over import taken_over
 from tests.workflows.worlds import Hold, World
 from workflows.border import OneInput
 from workflows.gate import Gate
@@ -136,6 +137,26 @@ ITEMS = {
     "connection": "servicenow-1",
     "items": [{"server": "billing-web-01", "id": "5f0c8a1e"}],
 }
+
+# --- termination -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["retry", "rollback"])
+async def test_a_question_is_asked_again_by_the_run_that_takes_over(stage: Stage, answer: str) -> None:
+    world = World()
+    world.fail("start_cutover")
+    migration = await stage.start_light(world, onFailure={"action": "pause"}, rollback={"to": "start"})
+    await migration.approve()
+    asked = (await migration.stands(Phase.AWAITING_DECISION, "failure")).awaiting
+    migration = await taken_over(stage, migration)
+    again = (await migration.stands(Phase.AWAITING_DECISION, "failure")).awaiting
+    assert again == asked
+    assert world.calls.count("start_cutover") == 1
+    await migration.decide(answer)
+    expected = Phase.COMPLETED if answer == "retry" else Phase.ROLLED_BACK
+    assert (await migration.ends()).status is expected
+    assert len(world.asked("start_cutover")) == (2 if answer == "retry" else 1)
+
 
 # --- workers -----------------------------------------------------------------------------------------------------
 
