@@ -25,6 +25,12 @@ class ChangedCheck(Model):
     expect_status: Annotated[int, Field(ge=100, le=599)] | None = None
     within: Duration | None = None
 
+    @model_validator(mode="after")
+    def _changes_something(self) -> "ChangedCheck":
+        if not self.model_dump(exclude_none=True):
+            raise mismatch("at least one of url, expectStatus, within")
+        return self
+
 
 class Change(Model):
     """Settings that replace those of the request, from the retry on.
@@ -105,9 +111,12 @@ def _apply(document: dict[str, Any], changed: Changed) -> None:
     if change.max_lag is not None:
         document["replication"] = {**(document.get("replication") or {}), "maxLag": _json(change)["maxLag"]}
     servers = _chosen(document["source"]["servers"], "name", change.server, "server")
+    of_the_test = step is Step.TEST and document["target"].get("test") is not None and change.subnet_id is not None
+    if of_the_test and change.server is not None:
+        raise ValueError("the test network has one subnet for all servers: change it without naming a server")
     for server in servers:
         own = {name: value for name, value in _json(change).items() if name in _LAUNCH}
-        if step is Step.TEST and document["target"].get("test") and "subnetId" in own:
+        if of_the_test:
             document["target"]["test"]["subnetId"] = own.pop("subnetId")
         server["launch"] = {**(server.get("launch") or {}), **own}
     if change.health_check is not None:

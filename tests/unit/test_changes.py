@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migration.changes import Change, Changed, changed
+from migration.decisions import Retry
 from migration.formats import format_duration
 from migration.parsing import RequestErrors, parse_model, parse_request
 from migration.request import HttpCheck, MigrationRequest, Network
@@ -87,6 +88,12 @@ def test_another_subnet_for_a_test_is_another_test_network_and_leaves_production
     request = tried_again(Step.TEST, text, subnetId=OTHER_SUBNET)
     assert launch_of(request, WEB, Network.TEST) == ("m5.large", OTHER_SUBNET)
     assert launch_of(request, WEB) == ("m5.large", SUBNET)
+
+
+def test_the_one_subnet_of_a_test_network_is_not_changed_for_a_single_server() -> None:
+    text = a_text(target={"test": TEST_NETWORK})
+    with pytest.raises(ValueError, match="one subnet for all servers"):
+        tried_again(Step.TEST, text, server=WEB, subnetId=OTHER_SUBNET)
 
 
 def test_another_subnet_for_a_cutover_leaves_the_test_network_alone() -> None:
@@ -211,7 +218,7 @@ CHECKS = st.fixed_dictionaries(
         "expectStatus": st.integers(100, 599),
         "within": DURATIONS.map(format_duration),
     },
-)
+).filter(bool)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "instanceType": st.sampled_from(["r5.xlarge", "m5.metal", "u-6tb1.112xlarge"]),
     "subnetId": st.sampled_from([SUBNET, OTHER_SUBNET, "subnet-0123456789abcdef0"]),
@@ -236,8 +243,9 @@ def test_every_change_that_is_accepted_makes_a_request_again(changes: list[Chang
     text = a_text(target={"test": TEST_NETWORK} if own_network else {})
     unknown = any(one.change.server == "billing-app-09" for one in changes)
     unchecked = any(one.change.server == DATA and one.change.health_check for one in changes)
-    if unknown or unchecked:
-        with pytest.raises(ValueError, match=r"^the request has no (server|http health check of) "):
+    of_one = any(o.step is Step.TEST and o.change.server and o.change.subnet_id for o in changes) and own_network
+    if unknown or unchecked or of_one:
+        with pytest.raises(ValueError, match=r"^the request has no (server|http health check of) |one subnet for all"):
             changed(text, changes)
         return
     request, before = changed(text, changes), parse_request(text)
@@ -251,3 +259,8 @@ def test_every_change_that_is_accepted_makes_a_request_again(changes: list[Chang
 @given(decided())
 def test_a_change_survives_continue_as_new(one: Changed) -> None:
     assert Changed.model_validate_json(one.model_dump_json(by_alias=True)) == one
+
+
+def test_a_health_check_that_changes_nothing_is_refused() -> None:
+    with pytest.raises(RequestErrors, match="at least one of url, expectStatus, within"):
+        parse_model(b'{"by": "operator-1@example.com", "change": {"healthCheck": {}}}', Retry)
