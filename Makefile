@@ -28,7 +28,22 @@ up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
 	@.venv/bin/migrator up --state-dir $(STATE_DIR) $(ARGS)
 
 test: setup ## All tests but the sweeps and the failure matrix.
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup --ignore=tests/sweep --ignore=tests/matrix $(ARGS)
+	@$(if $(ARGS),$(PYTHON) -m pytest $(call without,sweep matrix) $(ARGS),$(MAKE) $(SIDE_BY_SIDE))
+
+# The slow folders have a process each, which mostly waits; all that they do not name is in the first one.
+SLOW := contracts e2e e2e_faults e2e_mgn
+SIDE_BY_SIDE := --no-print-directory --jobs 4 --output-sync=target test-quick test-contracts test-e2e test-faults
+without = $(foreach folder,$(1),--ignore=tests/$(folder))
+
+.PHONY: test-quick test-contracts test-e2e test-faults
+test-quick:
+	@$(PYTHON) -m pytest -q $(call without,sweep matrix $(SLOW))
+test-contracts:
+	@$(PYTHON) -m pytest -q tests/contracts
+test-e2e:
+	@$(PYTHON) -m pytest -q tests/e2e
+test-faults:
+	@$(PYTHON) -m pytest -q tests/e2e_faults tests/e2e_mgn
 
 sweep: setup ## Every activity and every call of a migration gone wrong; MUTATE=1: without its looks.
 	@$(PYTHON) -m pytest $(if $(MUTATE),tests/sweep/test_sweep_mutations.py,tests/sweep) $(ARGS)

@@ -41,6 +41,9 @@ WORKFLOW = "MigrationWorkflow"
 DECIDED_WITHIN = timedelta(seconds=30)
 """How long a decision waits for a worker to take it."""
 
+_GIVEN_BACK = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED})
+_BEFORE_SENDING_AGAIN = 0.5
+
 _PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
 _MAY_START_AGAIN = frozenset({Phase.ROLLED_BACK, Phase.REJECTED, Phase.CANCELLED, Phase.FAILED})
 
@@ -164,7 +167,7 @@ class Migrations:
         try:
             with _translated(migration_id):
                 async with asyncio.timeout(DECIDED_WITHIN.total_seconds()):
-                    answer: dict[str, Any] = await handle.execute_update(name, payload, id=f"{name}-{uuid4()}")
+                    answer = await self._taken(handle, name, payload)
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             raise Conflict(cause.message if isinstance(cause, ApplicationError) else str(cause)) from error
@@ -174,6 +177,22 @@ class Migrations:
                 f"no worker took the decision about {migration_id} in {waited}; it may still be, when one is back"
             ) from error
         return answer
+
+    async def _taken(self, handle: WorkflowHandle[Any, Any], name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Send the update until it is answered: a server gives it back when a run ends meanwhile, or is too busy.
+
+        It is sent again as the same one, which a migration takes once.
+        """
+        sent_as = f"{name}-{uuid4()}"
+        while True:
+            try:
+                answer: dict[str, Any] = await handle.execute_update(name, payload, id=sent_as)
+            except RPCError as error:
+                if error.status not in _GIVEN_BACK:
+                    raise
+                await asyncio.sleep(_BEFORE_SENDING_AGAIN)
+            else:
+                return answer
 
     async def status(self, migration_id: str) -> MigrationStatus:
         """Ask the migration itself.

@@ -26,7 +26,7 @@ from temporalio.client import (
 from temporalio.common import RawValue, WorkerDeploymentVersion
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError, CancelledError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
@@ -174,11 +174,20 @@ class Migration:
         return await self.update(name, {"by": by, **fields})
 
     async def update(self, name: str, *arguments: Any) -> DecisionAnswer:
-        """Send an update as it is."""
-        answer: DecisionAnswer = await self.handle.execute_update(
-            name, args=list(arguments), id=str(uuid.uuid4()), result_type=DecisionAnswer
-        )
-        return answer
+        """Send an update as it is; one that a busy server gives back is sent again as the same one."""
+        sent_as, deadline = str(uuid.uuid4()), asyncio.get_running_loop().time() + WITHIN
+        while True:
+            try:
+                answer: DecisionAnswer = await self.handle.execute_update(
+                    name, args=list(arguments), id=sent_as, result_type=DecisionAnswer
+                )
+            except RPCError as error:
+                busy = error.status in {RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED}
+                if not busy or asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(_QUERY)
+            else:
+                return answer
 
     async def refuses(self, name: str, by: str = "operator-1@example.com", **fields: Any) -> str:
         """Send a decision as an update; it has to be refused, in these words."""
