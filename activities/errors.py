@@ -37,10 +37,11 @@ def translated(failure: type[MigrationError]) -> Callable[[Callable[Parameters, 
 
 def application_error(error: MigrationError, failure: type[MigrationError]) -> ApplicationError:
     """Translate one error: its words, its class name, whether to retry and when, and what a person can do."""
+    attempt = {"attempt": activity.info().attempt} if activity.in_activity() else {}
     kind = failure if isinstance(error, NotFound | Conflict) else type(error)
     return ApplicationError(
         str(error),
-        {"action": error.action},
+        {"action": error.action, **attempt},
         type=kind.__name__,
         non_retryable=not error.retryable,
         next_retry_delay=error.retry_after if isinstance(error, Unavailable) else None,

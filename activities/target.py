@@ -9,15 +9,13 @@ from temporalio import activity
 from activities import jobs, records
 from activities.errors import translated
 from activities.running import Attempt, acting, in_words, look_again, now
+from migration import policies
 from migration.errors import CutoverError, RollbackError, VerificationError
 from migration.marks import Mark
 from migration.models import Model
 from migration.ports import Clouds, Replication, ReplicationService, TargetCloud, TargetInstance, Where
 
 KEEP_UNTIL_TAG = "migrator:keep-until"
-
-STATUS_CHECKS_WITHIN = timedelta(hours=1)
-"""EC2 itself decides within minutes; Cloud Migration Factory gives up after the same hour."""
 
 _PENDING = "pending"
 _RUNNING = "running"
@@ -96,9 +94,10 @@ class Targets:
         if not waiting:
             pairs = [InstanceAddress(instance_id=one, private_ip=addresses[one]) for one in request.instance_ids]
             return InstanceAddresses(instances=tuple(pairs))
-        if now() < activity.info().scheduled_time + STATUS_CHECKS_WITHIN:
+        within = policies.STATUS_CHECKS_WITHIN
+        if now() < activity.info().scheduled_time + within:
             look_again(f"status checks: {in_words(waiting)}", self.poll)
-        raise VerificationError(f"EC2's status checks did not pass within {STATUS_CHECKS_WITHIN}: {in_words(waiting)}")
+        raise VerificationError(f"EC2's status checks did not pass within {within}: {in_words(waiting)}")
 
     @activity.defn(no_thread_cancel_exception=True)
     @translated(RollbackError)

@@ -84,6 +84,10 @@ serves the application: so it is little more than the longest look, 200 health c
 JOB_ENDS_WITHIN = 2 * _HOUR
 """How long an MGN job may take; the launch of large disks, with their conversion, takes up to an hour."""
 
+STATUS_CHECKS_WITHIN = _HOUR
+"""How long EC2's status checks of a launched instance may take. EC2 itself decides within minutes; Cloud Migration
+Factory gives up after the same hour."""
+
 NO_LOOK_FOR = 10 * _MINUTE
 """How long after its own deadline a wait ends that cannot even look."""
 

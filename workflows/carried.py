@@ -22,7 +22,8 @@ class Carried(Model):
     Attributes:
         claimed: A claim was asked for, and may have been granted.
         first_run_id: Of the run that claimed the migration's id and servers.
-        landed_by: When nothing that an act which fell silent may still begin can land any more.
+        landed_by: When nothing that a failed act which fell silent may still begin can land any more.
+        settled_by: The same of any act, those included that another attempt has done.
         stop: Why it was turning back, if it was; a run that ends by itself heeds a stop first.
         then: What a run that takes over does: go on where the old one stood, or turn back to the start.
     """
@@ -42,5 +43,6 @@ class Carried(Model):
     committed_by: str | None = None
     first_run_id: str = ""
     landed_by: datetime | None = None
+    settled_by: datetime | None = None
     stop: Stop | None = None
     then: Literal["continue", "rollback"] = "continue"

@@ -7,7 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, TimeoutError  # noqa: A004  Temporal's own, of an activity
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    TimeoutError,  # noqa: A004  Temporal's own, of an activity
+)
 
 with workflow.unsafe.imports_passed_through():
     from activities.health import HealthTarget
@@ -40,6 +44,7 @@ class Context:
         self.sources: tuple[SourceFacts, ...] = ()
         self.names: tuple[RecordedName, ...] = ()
         self.landed_by: datetime | None = None
+        self.settled_by: datetime | None = None
 
     # --- acting ----------------------------------------------------------------------------------------------
 
@@ -52,20 +57,31 @@ class Context:
         """
         if "heartbeat_timeout" in policy:
             await self.silent_acts_have_landed()
+        began = workflow.now()
         try:
             result: Result = await workflow.execute_activity_method(method, argument, summary=summary, **policy)
         except ActivityError as error:
-            if isinstance(error.cause, TimeoutError) and "heartbeat_timeout" in policy:
-                self.landed_by = workflow.now() + policies.ACT_BOUND + policies.LONGEST_CALL
+            if _an_attempt_may_be_silent(policy, began, error):
+                self.landed_by = self.settled_by = _all_landed()
             raise
+        if _an_attempt_may_be_silent(policy, began):
+            self.settled_by = _all_landed()
         self.heed()
         return result
 
-    async def silent_acts_have_landed(self) -> None:
-        """Wait until nothing that an attempt which fell silent may still begin can land behind the next look."""
-        if self.landed_by is None or (pause := self.landed_by - workflow.now()) <= timedelta(0):
+    async def silent_acts_have_landed(self, *, before_undo: bool = False) -> None:
+        """Wait until nothing that an attempt which fell silent may still begin can land behind the next look.
+
+        Args:
+            before_undo: Nor may an attempt overtake the undo whose act another attempt has done meanwhile.
+        """
+        moments = (self.landed_by, self.settled_by if before_undo else None)
+        landed = max((moment for moment in moments if moment), default=None)
+        if landed is None or (pause := landed - workflow.now()) <= timedelta(0):
             return
-        self.journal.changed(f"an act fell silent: waiting until {self.landed_by:%H:%M:%S %Z}, when it can do no more")
+        self.journal.changed(
+            f"an act may have fallen silent: waiting until {landed:%H:%M:%S %Z}, when it can do no more"
+        )
         await workflow.sleep(pause, summary="what an act that fell silent may still do")
 
     def heed(self) -> None:
@@ -229,6 +245,29 @@ class Context:
     def now(self) -> datetime:
         """The workflow's time."""
         return workflow.now()
+
+
+def _an_attempt_may_be_silent(policy: ActivityPolicy, began: datetime, error: ActivityError | None = None) -> bool:
+    """Whether an attempt of this act may have lost its worker's voice, and go on later.
+
+    A silent attempt is only known by the time that it takes to be missed: the act then lasted at least as long, however
+    it ended, be it by another attempt or by a cancellation between two of them.
+    """
+    silence = policy.get("heartbeat_timeout")
+    if silence is None:
+        return False
+    cause = error.cause if error else None
+    if isinstance(cause, TimeoutError):
+        return True
+    if isinstance(cause, ApplicationError) and any(
+        isinstance(d, dict) and d.get("attempt") == 1 for d in cause.details
+    ):
+        return False
+    return workflow.now() - began >= silence
+
+
+def _all_landed() -> datetime:
+    return workflow.now() + policies.ACT_BOUND + policies.LONGEST_CALL
 
 
 class Scene:

@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
         ServerLaunch,
         SetLaunchTargets,
     )
-    from activities.target import STATUS_CHECKS_WITHIN, Instances, Targets
+    from activities.target import Instances, Targets
     from migration import policies
     from migration.request import CheckTime, Network
     from migration.status import CheckResult, ServerProgress
@@ -64,7 +64,7 @@ class Launches(Scene):
         checked = await self._context.do(
             Targets.await_status_checks,
             instances,
-            policies.waiting(STATUS_CHECKS_WITHIN),
+            policies.waiting(policies.STATUS_CHECKS_WITHIN),
             "wait for EC2's status checks",
         )
         addresses = {instance.instance_id: instance.private_ip for instance in checked.instances}

@@ -54,7 +54,7 @@ class WayBack(Scene):
         self._status.undone = []
         self._journal.phase(Phase.ROLLING_BACK, f"rolling back to {depth}: {reason}")
         left = rollback_order(self._context.undo, depth)
-        await self._context.silent_acts_have_landed()
+        await self._context.silent_acts_have_landed(before_undo=True)
         while left:
             left = await self._undo_what_can_be(left)
             if left:

@@ -236,7 +236,8 @@ class Story(TakesDecisions):
         desk.committed_by, desk.stop, desk.changes = carried.committed_by, carried.stop, carried.changes
         self._context = Context(self._journal, desk)
         self._context.undo, self._context.sources = carried.undo, carried.sources
-        self._context.names, self._context.landed_by = carried.names, carried.landed_by
+        self._context.names = carried.names
+        self._context.landed_by, self._context.settled_by = carried.landed_by, carried.settled_by
         self._claimed, self._renewed, self._first_run_id = carried.claimed, carried.renewed, carried.first_run_id
         if adopted:
             self._take_over(adopted, carried.then)
@@ -280,6 +281,7 @@ class Story(TakesDecisions):
             committed_by=self._context.desk.committed_by,
             first_run_id=self._first_run_id,
             landed_by=self._context.landed_by,
+            settled_by=self._context.settled_by,
             stop=self._context.desk.stop,
         )
 

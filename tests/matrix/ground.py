@@ -65,7 +65,7 @@ class MatrixLane(Lane):
     def _start(self) -> None:
         environment = {
             **self._cloud.environment(),
-            **sweep_lanes._POLL,
+            **sweep_lanes.HASTE,
             "MIGRATOR_TASK_QUEUE": self.task_queue,
             "PYTHONPATH": str(ROOT),
         }

@@ -10,7 +10,6 @@ import os
 from datetime import timedelta
 
 import worker
-from activities import target
 from adapters import aws, servicenow
 from adapters.vcenter import VCenter
 from migration import policies
@@ -33,9 +32,12 @@ def lose_patience() -> None:
         policy["schedule_to_close_timeout"] = _GIVEN_UP_AFTER
     # Constants, read where they are used.
     vars(policies).update(
-        ACT_BOUND=ACT_BOUND, LONGEST_CALL=_LONGEST_CALL, JOB_ENDS_WITHIN=_GIVEN_UP_AFTER, NO_LOOK_FOR=_NO_LOOK_FOR
+        ACT_BOUND=ACT_BOUND,
+        LONGEST_CALL=_LONGEST_CALL,
+        JOB_ENDS_WITHIN=_GIVEN_UP_AFTER,
+        STATUS_CHECKS_WITHIN=_GIVEN_UP_AFTER,
+        NO_LOOK_FOR=_NO_LOOK_FOR,
     )
-    vars(target)["STATUS_CHECKS_WITHIN"] = _GIVEN_UP_AFTER
     vars(aws)["_READ_SECONDS"] = _HANGS_UP_AFTER.total_seconds()
     vars(servicenow)["_WITHIN"] = _HANGS_UP_AFTER
     vars(worker)["VCenter"] = functools.partial(VCenter, call_within=_HANGS_UP_AFTER)

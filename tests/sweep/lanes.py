@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDERS = "orders"
 """Where in a cloud's state directory its workers find orders."""
 
-_POLL = {
+HASTE = {
+    "MIGRATOR_ACT_BOUND": f"PT{orders.ACT_BOUND.seconds}S",
     "MIGRATOR_POLL__REPLICATION": "PT0.3S",
     "MIGRATOR_POLL__JOB": "PT0.3S",
     "MIGRATOR_POLL__HEALTH": "PT0.3S",
@@ -105,12 +106,12 @@ class Lane:
     def _spawn(self) -> Popen[bytes]:
         environment = {
             **self._cloud.environment(),
-            **_POLL,
+            **HASTE,
             "MIGRATOR_TASK_QUEUE": self.task_queue,
             VARIABLE: self.mutation,
             orders.VARIABLE: str(self._cloud.state_dir / ORDERS),
             "PYTHONPATH": str(ROOT),
         }
         if self._stalls:
-            environment |= {orders.STALLS: "1", "MIGRATOR_ACT_BOUND": f"PT{orders.ACT_BOUND.seconds}S"}
+            environment |= {orders.STALLS: "1"}
         return spawn([sys.executable, "-m", "tests.sweep.quick_worker"], environment, self._log, cwd=ROOT)

@@ -30,7 +30,7 @@ STALLS = "SWEEP_STALLS"
 """The environment variable of workers that stand still: two of them share a task queue, and hear of it soon."""
 
 ACT_BOUND = timedelta(seconds=9)
-"""Of such workers: as much longer than the silence after which an attempt counts as dead as in `policies.py`."""
+"""Of a sweep's workers: as much longer than the silence after which an attempt counts as dead as in `policies.py`."""
 
 _STOPPED_WITHIN = 0.05
 _BESIDE = frozenset({"dynamodb", "callback", "sqs", "application"})

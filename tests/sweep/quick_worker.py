@@ -21,13 +21,16 @@ from tests.sweep.mutations import VARIABLE, mutate
 _SILENCE = timedelta(seconds=3)
 _LONGEST_LOOK = timedelta(seconds=12)
 _LONGEST_PAUSE = timedelta(seconds=4)
+_LONGEST_CALL = timedelta(seconds=5)
 _STICKY = timedelta(seconds=0.5)
 _FEW = 2
 """Polls of a worker that may stand still: each takes a task with it."""
 
 
 def hurry() -> None:
-    """Shorten the silence after which an attempt counts as dead, and the pauses between attempts."""
+    """Shorten the silence after which an attempt counts as dead, what is waited out then, the pauses of retries."""
+    # Constants, read where they are used.
+    vars(policies).update(ACT_BOUND=orders.ACT_BOUND, LONGEST_CALL=_LONGEST_CALL)
     for policy in vars(policies).values():
         if not isinstance(policy, dict) or "retry_policy" not in policy:
             continue
@@ -47,7 +50,6 @@ def _worker(client: Client, **options: Any) -> Worker:
         options["interceptors"] = [*options["interceptors"], orders.Obedient(given)]
         _stand_still_before_calls(given)
     if os.environ.get(orders.STALLS):
-        vars(policies)["ACT_BOUND"] = orders.ACT_BOUND
         options |= {"max_concurrent_workflow_task_polls": _FEW, "max_concurrent_activity_task_polls": _FEW}
     return Worker(client, sticky_queue_schedule_to_start_timeout=_STICKY, **options)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import (
     Client,
@@ -46,6 +47,7 @@ WORKFLOWS = [MigrationWorkflow, CallbackWorkflow]
 _ACTIVITIES_AT_ONCE = 200
 _LOOK = 0.03
 _QUERY = 0.25
+_SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
 
 
 async def until(condition: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
@@ -135,6 +137,15 @@ class Migration:
             return (await self.status()).cancel_requested
 
         await until(has_heard, f"{self.migration_id} hears of its cancellation")
+
+    async def has_missed_an_attempt(self) -> None:
+        """Wait until an attempt of an activity was given up, and the next one has not begun."""
+
+        async def is_between() -> bool:
+            pending = (await self.handle.describe()).raw_description.pending_activities
+            return any(one.HasField("last_failure") and one.state == _SCHEDULED for one in pending)
+
+        await until(is_between, f"{self.migration_id} is between two attempts")
 
     async def histories(self) -> list[WorkflowHistory]:
         """The histories of its runs, the oldest first."""

@@ -13,7 +13,7 @@ BOUND = timedelta(seconds=2)
 
 
 class Silence(Hold):
-    """A call that waits without a heartbeat, as on a worker that was stopped."""
+    """A call whose every attempt waits without a heartbeat, as on workers that were stopped."""
 
     async def wait(self) -> None:
         """Be held until released."""
@@ -25,13 +25,20 @@ class Silence(Hold):
 def quick_to_miss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(policies.ACT, "heartbeat_timeout", timedelta(seconds=0.5))
     monkeypatch.setattr(policies, "ACT_BOUND", BOUND)
+    monkeypatch.setattr(policies, "LONGEST_CALL", timedelta(0))
+
+
+def silent(world: World) -> Silence:
+    """Let every attempt to shut the sources down stand still."""
+    silence = Silence(call=1, obedient=False)
+    world._holds["shut_down_sources"] = [silence]
+    world._held.append(silence)
+    return silence
 
 
 async def test_the_undo_of_an_act_that_fell_silent_waits_its_bound_out(stage: Stage, quick_to_miss: None) -> None:
     world = World()
-    silence = Silence(call=1, obedient=False)
-    world._holds["shut_down_sources"] = [silence]
-    world._held.append(silence)
+    silence = silent(world)
     migration = await stage.start(world)
     await migration.approve()
     await silence.is_reached()
@@ -40,6 +47,36 @@ async def test_the_undo_of_an_act_that_fell_silent_waits_its_bound_out(stage: St
     await migration.is_cancelled()
     assert world.since("shut_down_sources")[:2] == ["fence_targets", "restore_sources"]
     assert world.moment("fence_targets") >= cancelled + BOUND
+
+
+async def test_an_act_that_fell_silent_is_waited_out_when_it_is_cancelled_between_two_attempts(
+    stage: Stage, quick_to_miss: None
+) -> None:
+    world = World()
+    silence = silent(world)
+    migration = await stage.start(world)
+    await migration.approve()
+    await silence.is_reached()
+    await migration.has_missed_an_attempt()
+    cancelled = datetime.now(UTC)
+    await migration.cancel()
+    await migration.is_cancelled()
+    assert world.moment("fence_targets") >= cancelled + BOUND
+
+
+async def test_an_undo_waits_for_a_silent_attempt_whose_act_another_attempt_has_done(
+    stage: Stage, quick_to_miss: None
+) -> None:
+    world = World()
+    silence = silent(world)
+    world.fail("snapshot_sources")
+    migration = await stage.start(world, rollback={"to": "start"})
+    await migration.approve()
+    await silence.is_reached()
+    await migration.has_missed_an_attempt()
+    silence.release()
+    await migration.ends()
+    assert world.moment("snapshot_sources") < world.moment("fence_targets") - BOUND / 2
 
 
 async def test_the_undo_of_an_act_that_ended_waits_for_nothing(stage: Stage, quick_to_miss: None) -> None:
