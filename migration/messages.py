@@ -11,6 +11,8 @@ from migration.status import MigrationStatus
 class MessageType(StrEnum):
     """What happened."""
 
+    REQUESTED = "MigrationRequested"
+    REQUEST_REFUSED = "MigrationRequestRefused"
     STATUS_CHANGED = "MigrationStatusChanged"
     SUCCEEDED = "MigrationSucceeded"
     FAILED = "MigrationFailed"

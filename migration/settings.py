@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     state_table: str = "migrator-state"
     request_queue_url: str | None = None
     dead_letter_queue_url: str | None = None
+    event_bus: str | None = Field(
+        default=None, description="Name or ARN of the EventBridge bus; None: events stay in the migration's outbox"
+    )
     state_region: str | None = Field(default=None, description="Region of table and queues; None: the AWS default")
 
     vcenters: dict[str, Connection] = {}
