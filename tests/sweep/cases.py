@@ -15,7 +15,7 @@ Call = tuple[str, str, tuple[str, ...]]
 """Service, operation and targets."""
 
 _LOOKS_MET = (1, 4, 12)
-_PLANNED = {("mgn", "launch")}
+_PLANNED = {("mgn", part) for part in ("launch", "snapshot", "conversion", "action", "trouble")}
 """What the fault plan is asked about, and is no call."""
 
 NO_CALLS = frozenset({"application", "sqs"})
