@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.state import MigrationState, SaveState
     from migration import policies
     from migration.canonical import canonical_json
-    from migration.memo import REQUEST_HASH, memo, summary
+    from migration.memo import REQUEST_HASH, memo, origin_of, summary
     from migration.messages import Message, MessageType
     from migration.request import MigrationRequest
     from migration.status import (
@@ -258,7 +258,7 @@ def _row(line: StepProgress) -> str:
 def introduce(request: MigrationRequest) -> None:
     """Make the migration findable by wave, application and target, and recognisable whoever started it."""
     if REQUEST_HASH not in workflow.memo():
-        workflow.upsert_memo(memo(request))
+        workflow.upsert_memo(memo(request, origin_of(workflow.memo())))
     pairs = [
         APP.value_set(request.app_name),
         ACCOUNT.value_set(request.target.account_id),

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from migration import policies
     from migration.changes import changed
     from migration.correlation import correlation_id
-    from migration.memo import ADOPTED
+    from migration.memo import ADOPTED, origin_of
     from migration.messages import MessageType
     from migration.request import AfterSwitch, FailureAction, MigrationRequest, RollbackTo
     from migration.status import (
@@ -383,7 +383,7 @@ def _first_status(request: MigrationRequest) -> MigrationStatus:
         app_name=request.app_name,
         environment=request.environment,
         wave_id=request.wave_id,
-        correlation_id=correlation_id(request),
+        correlation_id=correlation_id(request, origin_of(workflow.memo())),
         requested_by=request.requested_by,
         started=now,
         updated=now,
