@@ -67,9 +67,11 @@ async def serve(settings: Settings) -> None:
     client = await connect()
     refusals = Refusals(queue, None, client, settings.task_queue)
     ingress = Ingress(Migrations(client, settings.task_queue), queue, refusals, settings.ingress_consumers)
-    stop = asyncio.Event()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    # A call that waits, to a bus that is slow say, is not to hold up those about other messages.
+    loop.set_default_executor(ThreadPoolExecutor(settings.ingress_consumers * BATCH * 2, "call"))
     for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, stop.set)
     await ingress.run(stop)
 
 
@@ -82,7 +84,7 @@ class Ingress:
         self._queue = queue
         self._refusals = refusals
         self._consumers = consumers
-        self._hidden_for = SHORTEST_HIDING
+        self._hidden_for: timedelta | None = None
         # Of its own: the loop waits for its default executor at its end, and a long poll takes its time.
         self._receiver = ThreadPoolExecutor(max_workers=consumers, thread_name_prefix="receive")
 
@@ -118,7 +120,7 @@ class Ingress:
             return ()
 
     def _receive(self) -> Sequence[Message]:
-        if self._hidden_for is SHORTEST_HIDING:
+        if self._hidden_for is None:
             self._hidden_for = max(self._queue.hidden_for(), SHORTEST_HIDING)
         return self._queue.receive(BATCH, int(LONG_POLL.total_seconds()))
 
@@ -183,10 +185,11 @@ class Ingress:
             keeping.cancel()
 
     async def _keep_hidden(self, message: Message) -> None:
+        hidden_for = self._hidden_for or SHORTEST_HIDING
         while True:
-            await asyncio.sleep(self._hidden_for.total_seconds() / 3)
+            await asyncio.sleep(hidden_for.total_seconds() / 3)
             try:
-                await asyncio.to_thread(self._queue.extend, message, self._hidden_for)
+                await asyncio.to_thread(self._queue.extend, message, hidden_for)
             except MigrationError as error:
                 logger.warning("the message may come again before it is settled", reason=str(error))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -18,10 +18,11 @@ from migration.errors import MigrationError, Unavailable
 from migration.messages import Message, MessageType
 from migration.ports import BusEvent, EventBus
 from starter.incoming import Incoming
-from workflows.callbacks import CallbackWorkflow, OpenCallbacks
+from workflows.callbacks import OpenCallbacks
 
 logger = structlog.get_logger("ingress")
 
+CALLBACKS = "CallbackWorkflow"
 TRIES_OF_THE_BUS = 5
 """Receptions of a message after which its refusal goes without its event: fewer than any queue should allow."""
 
@@ -91,8 +92,8 @@ class Refusals:
         )
         try:
             with suppress(WorkflowAlreadyStartedError):  # it has ended already
-                handle: WorkflowHandle[CallbackWorkflow, None] = await self.client.start_workflow(
-                    CallbackWorkflow.run,
+                handle = await self.client.start_workflow(
+                    CALLBACKS,
                     opened,
                     id=refusal_callbacks_id(incoming.message.id),
                     task_queue=self.task_queue,
@@ -101,7 +102,7 @@ class Refusals:
                     start_signal="deliver",
                     start_signal_args=[refusal],
                 )
-                await handle.signal(CallbackWorkflow.close)
+                await handle.signal("close")
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:  # it ended between the two
                 raise Unavailable(f"the callback cannot be handed over: {error.message}") from error
