@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from adapters.aws import AwsSessions
+from adapters.eventbridge import EventBridge
 from adapters.sqs import Message, RequestQueue
 from migration.errors import Conflict, MigrationError, PrerequisiteError, Unavailable
 from migration.parsing import RequestErrors
@@ -51,21 +52,18 @@ def queue_urls(settings: Settings) -> tuple[str, str]:
     return settings.request_queue_url, settings.dead_letter_queue_url
 
 
-def request_queue(settings: Settings) -> RequestQueue:
-    """The queues of the settings. Raises `PrerequisiteError` when they name none."""
-    return RequestQueue(AwsSessions(settings.state_region), *queue_urls(settings))
-
-
 def submit(settings: Settings, text: str) -> str:
     """Send a request document as it is; returns the message's id."""
-    return request_queue(settings).send(text, {})
+    return RequestQueue(AwsSessions(settings.state_region), *queue_urls(settings)).send(text, {})
 
 
 async def serve(settings: Settings) -> None:
     """Take messages until SIGINT or SIGTERM; what is under way is finished first."""
-    queue = request_queue(settings)
+    sessions = AwsSessions(settings.state_region)
+    queue = RequestQueue(sessions, *queue_urls(settings))
     client = await connect()
-    refusals = Refusals(queue, None, client, settings.task_queue)
+    bus = EventBridge(sessions, settings.event_bus) if settings.event_bus else None
+    refusals = Refusals(queue, bus, client, settings.task_queue)
     ingress = Ingress(Migrations(client, settings.task_queue), queue, refusals, settings.ingress_consumers)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     # A call that waits, to a bus that is slow say, is not to hold up those about other messages.

@@ -12,11 +12,11 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.events import for_the_bus
 from adapters.sqs import RequestQueue
-from migration.canonical import canonical_json
 from migration.errors import MigrationError, Unavailable
-from migration.messages import Message, MessageType
-from migration.ports import BusEvent, EventBus
+from migration.messages import Message, RequestRefused
+from migration.ports import EventBus
 from starter.incoming import Incoming
 from workflows.callbacks import OpenCallbacks
 
@@ -73,10 +73,8 @@ class Refusals:
         """Put it on the bus; one that takes nothing is waited for, for a bounded time."""
         if self.bus is None:
             return
-        detail = canonical_json(refusal.model_dump(mode="json", by_alias=True))
-        event = BusEvent(id=refusal.id, type=refusal.type, time=refusal.timestamp, detail=detail)
         try:
-            (trouble,) = await asyncio.to_thread(self.bus.put, [event])
+            (trouble,) = await asyncio.to_thread(self.bus.put, [for_the_bus(refusal)])
         except MigrationError as error:
             trouble = str(error)
         if trouble is None:
@@ -109,13 +107,11 @@ class Refusals:
 
 
 def _refusal(incoming: Incoming, reasons: Sequence[str], error_type: str) -> Message:
-    """The refusal in words; its id is that of the message, so that whoever hears of it twice can tell."""
-    data = {
-        "migrationId": incoming.migration_id,
-        "correlationId": incoming.correlation_id,
-        "messageId": incoming.message.id,
-        "errorType": error_type,
-        "reasons": list(reasons),
-    }
-    message_id = f"refused:{incoming.message.id}"
-    return Message(id=message_id, type=MessageType.REQUEST_REFUSED, timestamp=datetime.now(UTC), data=data)
+    refused = RequestRefused(
+        message_id=incoming.message.id,
+        migration_id=incoming.migration_id,
+        correlation_id=incoming.correlation_id,
+        error_type=error_type,
+        reasons=tuple(reasons),
+    )
+    return Message.refused(refused, at=datetime.now(UTC))

@@ -66,7 +66,7 @@ async def test_a_refusal_told_twice_is_one_event_one_callback_and_ends(stage: St
         await stage.client.get_workflow_handle(refusal_callbacks_id(message.message.id)).result()
     (called,) = world.asked("deliver_callback")
     assert (called.url, called.secret) == tuple(ENDPOINT.values())
-    assert {event.id for event in bus.taken} == {called.message_id} == {f"refused:{message.message.id}"}
+    assert {event.id for event in bus.taken} == {called.message_id} == {f"{message.message.id}:refused"}
     for told in (json.loads(called.body), json.loads(bus.taken[0].detail)):
         assert (told["id"], told["type"]) == (called.message_id, "MigrationRequestRefused")
         assert told["data"] == {
