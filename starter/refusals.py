@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -37,7 +38,7 @@ def refusal_callbacks_id(message_id: str) -> str:
 
 @dataclass(frozen=True)
 class Refusals:
-    """Lets refusals out. Each way takes the same refusal twice as once, so that all may be repeated.
+    """Lets refusals out; all of it may be repeated: whoever hears of one twice can tell by its id.
 
     Attributes:
         queue: Where refused messages go.
@@ -100,10 +101,18 @@ class Refusals:
                     start_signal="deliver",
                     start_signal_args=[refusal],
                 )
-                await handle.signal("close")
+                await _close(handle)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:  # it ended between the two
-                raise Unavailable(f"the callback cannot be handed over: {error.message}") from error
+            raise Unavailable(f"the callback cannot be handed over: {error.message}") from error
+
+
+async def _close(callbacks: WorkflowHandle[Any, Any]) -> None:
+    """Say that no message follows; one that has ended since its start needs no telling."""
+    try:
+        await callbacks.signal("close")
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
 
 
 def _refusal(incoming: Incoming, reasons: Sequence[str], error_type: str) -> Message:
