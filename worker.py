@@ -20,6 +20,7 @@ from activities.approvals import Approvals
 from activities.callbacks import Callbacks
 from activities.cmdb import Inventory
 from activities.dns import DomainNameSystem
+from activities.events import Events
 from activities.health import ApplicationHealth
 from activities.mgn import ApplicationMigration
 from activities.prerequisites import PrerequisiteChecks
@@ -31,6 +32,7 @@ from activities.watching import ReplicationWatch
 from adapters.aws import AwsSessions
 from adapters.dynamodb import DynamoMigrations
 from adapters.ec2 import ec2
+from adapters.eventbridge import EventBridge
 from adapters.http_health import HttpHealth
 from adapters.mgn import mgn
 from adapters.route53 import Route53
@@ -47,6 +49,7 @@ from migration.settings import Connection, Settings
 from migration.telemetry import configure_logging
 from starter.client import connect
 from starter.namespace import ensure_search_attributes
+from workflows.afterword import AfterwordWorkflow
 from workflows.border import OneInput
 from workflows.callbacks import CallbackWorkflow
 from workflows.migration import MigrationWorkflow
@@ -67,7 +70,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
     closing.callback(sessions.close)
     hypervisors = _ByName("vCenter", settings.vcenters, VCenter, closing)
     databases = _ByName("ServiceNow", settings.servicenows, ServiceNow, closing)
-    bound, poll = settings.act_bound, settings.poll
+    bound, poll, region = settings.act_bound, settings.poll, settings.state_region
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
     webhook = StandardWebhooks(allow_loopback_http=settings.allow_loopback_callbacks)
@@ -96,6 +99,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         DomainNameSystem(names, bound, poll.dns, poll.soak),
         Inventory(databases, bound),
         MigrationState(DynamoMigrations(sessions, settings.state_table)),
+        Events(EventBridge(sessions, settings.event_bus, region=region) if settings.event_bus else None),
         Approvals(JwsSignatures(approval_keys(settings.approval_keys))),
         Callbacks(webhook, Secrets(sessions), settings.callback_secret),
     ]
@@ -143,7 +147,7 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
     return Worker(
         client,
         task_queue=settings.task_queue,
-        workflows=[MigrationWorkflow, CallbackWorkflow],
+        workflows=[MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow],
         activities=activities(settings, closing),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,

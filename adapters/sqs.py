@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from adapters.aws import AwsSessions, aws_call
 from migration.models import Model
@@ -15,12 +15,14 @@ REASONS = "reasons"
 ERROR_TYPE = "errorType"
 ORIGINAL_ID = "originalMessageId"
 CORRELATION_ID = "correlationId"
+TRACEPARENT = "traceparent"
 
 _MOST_BYTES = 262_144
 """A message with its attributes: what every queue takes, whatever its own setting."""
 
 _ROOM_FOR_REASONS = 32_768
 _ROOM_FOR_THE_REST = 1_024
+_LONGEST_TRACE = 257
 
 
 class Message(Model):
@@ -31,6 +33,18 @@ class Message(Model):
     body: str
     attributes: Mapping[str, str] = {}
     receive_count: int = 1
+
+
+def message_from(item: Mapping[str, Any]) -> Message:
+    """Read a message as SQS gives it; attributes that are no text are left out."""
+    texts = {name: value.get("StringValue") for name, value in item.get("MessageAttributes", {}).items()}
+    return Message(
+        id=item["MessageId"],
+        receipt=item["ReceiptHandle"],
+        body=item["Body"],
+        attributes={name: value for name, value in texts.items() if value is not None},
+        receive_count=int(item.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+    )
 
 
 class RequestQueue:
@@ -58,6 +72,13 @@ class RequestQueue:
         """Whether refused messages have somewhere to go."""
         return self._dead_letter_url is not None
 
+    def hidden_for(self) -> timedelta:
+        """How long a received message is hidden from others, by the queue's own setting."""
+        name: Literal["VisibilityTimeout"] = "VisibilityTimeout"
+        with aws_call("GetQueueAttributes"):
+            reply = self._client.get_queue_attributes(QueueUrl=self._request_url, AttributeNames=[name])
+        return timedelta(seconds=int(reply["Attributes"][name]))
+
     def receive(self, most: int = 10, wait_seconds: int = 20) -> Sequence[Message]:
         """Wait for messages, at most 20 s, and take at most 10: SQS's own limits."""
         with aws_call("ReceiveMessage"):
@@ -68,7 +89,7 @@ class RequestQueue:
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
                 MessageAttributeNames=["All"],
             )
-        return [_message(one) for one in reply.get("Messages", ())]
+        return [message_from(one) for one in reply.get("Messages", ())]
 
     def delete(self, message: Message) -> None:
         """Take a message off the queue; one that is gone already is no error."""
@@ -113,6 +134,8 @@ class RequestQueue:
         attributes = {ERROR_TYPE: error_type, ORIGINAL_ID: message.id} | (
             {CORRELATION_ID: correlation} if correlation else {}
         )
+        if len(trace := message.attributes.get(TRACEPARENT, "")) in range(1, _LONGEST_TRACE):
+            attributes[TRACEPARENT] = trace
         room = _MOST_BYTES - len(message.body.encode()) - _ROOM_FOR_THE_REST
         listed = _fitting(reasons, max(_ROOM_FOR_THE_REST, min(room, _ROOM_FOR_REASONS)))
         rest = _MOST_BYTES - len(listed) - _ROOM_FOR_THE_REST
@@ -123,17 +146,6 @@ class RequestQueue:
         texts: Any = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
         with aws_call("SendMessage"):
             return self._acts.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=texts)["MessageId"]
-
-
-def _message(item: Mapping[str, Any]) -> Message:
-    texts = {name: value.get("StringValue") for name, value in item.get("MessageAttributes", {}).items()}
-    return Message(
-        id=item["MessageId"],
-        receipt=item["ReceiptHandle"],
-        body=item["Body"],
-        attributes={name: value for name, value in texts.items() if value is not None},
-        receive_count=int(item.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
-    )
 
 
 def _fitting(reasons: Sequence[str], most_bytes: int) -> str:

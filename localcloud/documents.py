@@ -38,6 +38,7 @@ def describe(world: World, seeded: Seeded, addresses: Mapping[str, str | None]) 
         "security_groups": dict(seeded.security_groups),
         "zone": {"name": seeded.zone_name, "id": seeded.zone_id},
         "queues": {"requests": seeded.request_queue_url, "dead_letters": seeded.dead_letter_queue_url},
+        "events": {"bus": seeded.event_bus, "queue": seeded.event_queue_url},
         "kms_key_arn": seeded.kms_key_arn,
         "role_arn": seeded.role_arn,
         "secrets": {
@@ -219,6 +220,7 @@ def _settings(local: Mapping[str, Any]) -> str:
 state_table = "{STATE_TABLE}"
 request_queue_url = "{local["queues"]["requests"]}"
 dead_letter_queue_url = "{local["queues"]["dead_letters"]}"
+event_bus = "{local["events"]["bus"]}"
 state_region = "{local["region"]}"
 dns_servers = ["{local["dns"]}"]
 callback_secret = "{local["secrets"]["callback"]["reference"]}"

@@ -264,3 +264,32 @@ def _cleaned_object(value: _Doubled, location: Location, faults: dict[Location, 
 
 def _unfit(text: str) -> bool:
     return _UNFIT.search(text) is not None
+
+
+# --- a document inside another one -----------------------------------------------------------------------------
+
+_BLANKS = re.compile(r"[ \t\n\r]*")
+_SPANS = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+
+
+def member_texts(text: str) -> dict[str, str]:
+    """The members of an object, each with the text of its value as it stands there, to be read on its own.
+
+    The text must be an object that `read_json` could read, faults within it aside. A member that comes twice, which is
+    such a fault, is given as it stands last.
+    """
+    texts = {}
+    at = _after_blanks(text, text.index("{") + 1)
+    while text[at] != "}":
+        name, at = _SPANS.raw_decode(text, at)
+        begin = _after_blanks(text, _after_blanks(text, at) + len(":"))
+        _, end = _SPANS.raw_decode(text, begin)
+        texts[name] = text[begin:end]
+        at = _after_blanks(text, end)
+        at = _after_blanks(text, at + len(",")) if text[at] == "," else at
+    return texts
+
+
+def _after_blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at

@@ -70,14 +70,14 @@ def parse_model(text: str | bytes, model: type[ModelT]) -> ModelT:
     if document is not INVALID and not isinstance(document, dict):
         faults[()] = Fault("an object")
     if () in faults:
-        raise RequestErrors(_listed(document, {(): faults[()]}))
+        raise RequestErrors(listed(document, {(): faults[()]}))
     try:
         parsed = model.model_validate_json(json.dumps(document))
     except PydanticValidationError as refused:
         _collect(faults, document, model, refused)
         parsed = None
     if faults:
-        raise RequestErrors(_listed(document, faults))
+        raise RequestErrors(listed(document, faults))
     return parsed  # type: ignore[return-value]  # None only together with faults
 
 
@@ -97,8 +97,8 @@ def _collect(faults: _Faults, document: Any, model: type[BaseModel], refused: Py
         faults.update(rules)
 
 
-def _listed(document: Any, faults: _Faults) -> tuple[FieldError, ...]:
-    """Sort by place, list items by number, and keep what a failure or a message can carry."""
+def listed(document: Any, faults: _Faults) -> tuple[FieldError, ...]:
+    """Put what is wrong with a document into words: by place, list items by number, as many as a message can carry."""
     places = sorted(faults, key=lambda location: [(isinstance(part, str), part) for part in location])
     listed = [
         FieldError(json_path(place), faults[place].expected, faults[place].found or _found(document, place))

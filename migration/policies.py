@@ -152,8 +152,21 @@ CALLBACK_KEEP_DEAD_LETTERS = timedelta(days=30)
 READ_MODEL_KEPT = timedelta(days=400)
 """How long the row of an ended migration stays in the read model."""
 
-EVENTS_KEPT = 100
-"""How many events wait for a bus; the oldest are given up."""
+PUBLISH_BEFORE_RENEWAL = 5 * _SECOND
+"""How long a migration that continues as new waits for what is just leaving; the rest is carried over."""
+
+EVENTS_AT_ONCE = 50
+"""How many events one activity sends."""
+
+EVENTS_PAUSE = 5 * _MINUTE
+"""How long events wait after the bus refused them in a way that no retry of a call helps against."""
+
+EVENTS_KEPT = 500
+"""How many events wait for the bus; the oldest are given up, so that what a migration carries stays below Temporal's
+2 MB (a message has about 1 KB)."""
+
+EVENTS_KEPT_WITHOUT_A_BUS = 100
+"""The same where the settings name no bus."""
 
 DECISIONS_KEPT = 50
 """How many decisions a migration remembers, the refused ones included."""

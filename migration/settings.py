@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     state_table: str = "migrator-state"
     request_queue_url: str | None = None
     dead_letter_queue_url: str | None = None
+    ingress_consumers: int = Field(default=2, ge=1, le=100, description="How many batches one ingress works on at once")
     event_bus: str | None = Field(
         default=None, description="Name or ARN of the EventBridge bus; None: events stay in the migration's outbox"
     )

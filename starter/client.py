@@ -30,9 +30,9 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
-from migration.correlation import correlation_id
+from migration.correlation import Origin, correlation_id
 from migration.errors import Conflict, NotFound, Unavailable, ValidationError
-from migration.memo import ADOPTED, REQUEST_HASH, memo, summary
+from migration.memo import ADOPTED, CORRELATION_ID, REQUEST_HASH, memo, summary
 from migration.parsing import parse_request
 from migration.request import MigrationRequest, request_hash
 from migration.status import MigrationStatus, Phase
@@ -41,6 +41,7 @@ WORKFLOW = "MigrationWorkflow"
 DECIDED_WITHIN = timedelta(seconds=30)
 """How long a decision waits for a worker to take it."""
 
+_ANSWERS_WITHIN = timedelta(seconds=5)
 _GIVEN_BACK = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED})
 _BEFORE_SENDING_AGAIN = 0.5
 
@@ -96,11 +97,18 @@ class Migrations:
         self._client = client
         self._task_queue = task_queue
 
-    async def start(self, text: str | bytes, *, again: bool = False) -> StartResult:
+    async def can_be_reached(self) -> bool:
+        """Whether Temporal answers at all."""
+        try:
+            return await self._client.service_client.check_health(timeout=_ANSWERS_WITHIN)
+        except RPCError:
+            return False
+
+    async def start(self, text: str | bytes, *, again: bool = False, origin: Origin | None = None) -> StartResult:
         """Start the migration that the JSON text asks for.
 
-        The same request for the same id is the same migration, running or ended; `again` starts another
-        generation of one that was rolled back, rejected or cancelled.
+        The same request for the same id is the same migration, running or ended, wherever it comes from; `again`
+        starts another generation of one that was rolled back, rejected or cancelled.
 
         Raises:
             ValidationError: The text is not a valid request; every reason is in it.
@@ -112,12 +120,18 @@ class Migrations:
             if again:
                 await self._may_start_again(request)
             try:
-                return await self._start(request, text, again=again, reuse=_reuse(again=again))
+                return await self._start(request, text, origin, again=again, reuse=_reuse(again=again))
             except WorkflowAlreadyStartedError:
-                return await self._known(request, text)
+                return await self._known(request, text, origin)
 
     async def _start(
-        self, request: MigrationRequest, text: str | bytes, *, again: bool, reuse: WorkflowIDReusePolicy
+        self,
+        request: MigrationRequest,
+        text: str | bytes,
+        origin: Origin | None,
+        *,
+        again: bool,
+        reuse: WorkflowIDReusePolicy,
     ) -> StartResult:
         handle = await self._client.start_workflow(
             WORKFLOW,
@@ -126,10 +140,11 @@ class Migrations:
             task_queue=self._task_queue,
             id_reuse_policy=reuse,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            memo={**memo(request), "again": again},
+            memo={**memo(request, origin), "again": again},
             static_summary=summary(request),
         )
-        return StartResult(request.migration_id, Started.STARTED, handle.result_run_id, correlation_id(request))
+        found_by = correlation_id(request, origin)
+        return StartResult(request.migration_id, Started.STARTED, handle.result_run_id, found_by)
 
     async def _may_start_again(self, request: MigrationRequest) -> None:
         """Refuse at once what the claim would refuse; an id that Temporal has forgotten is left to the claim."""
@@ -145,15 +160,16 @@ class Migrations:
         if description.status is not WorkflowExecutionStatus.RUNNING and phase and phase not in _MAY_START_AGAIN:
             raise Conflict(f"{request.migration_id} has ended as {phase}, and cannot be started again")
 
-    async def _known(self, request: MigrationRequest, text: str | bytes) -> StartResult:
+    async def _known(self, request: MigrationRequest, text: str | bytes, origin: Origin | None) -> StartResult:
         """What a start means whose id is known: nothing new, but after a start that touched nothing."""
         description = await self._handle(request.migration_id).describe()
         if description.status is WorkflowExecutionStatus.FAILED:
-            return await self._start(request, text, again=False, reuse=WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+            return await self._start(request, text, origin, again=False, reuse=WorkflowIDReusePolicy.ALLOW_DUPLICATE)
         await _same_request(description, request)
         running = description.status is WorkflowExecutionStatus.RUNNING
         outcome = Started.ALREADY_RUNNING if running else Started.ALREADY_ENDED
-        return StartResult(request.migration_id, outcome, description.run_id, correlation_id(request))
+        found_by = await description.memo_value(CORRELATION_ID, default=correlation_id(request))
+        return StartResult(request.migration_id, outcome, description.run_id, found_by)
 
     async def decide(self, migration_id: str, name: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Take a decision; returns its answer.
@@ -243,6 +259,7 @@ class Migrations:
             Unavailable: Temporal does not answer.
         """
         request = parse_request(str(carried["request"]))
+        origin = Origin.of(carried["status"].get("correlationId"))
         with _translated(migration_id):
             found = await self._handle(migration_id).describe()
             if found.run_id != latest:
@@ -255,7 +272,7 @@ class Migrations:
                     task_queue=task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    memo={**memo(request), ADOPTED: run_id},
+                    memo={**memo(request, origin), ADOPTED: run_id},
                     static_summary=summary(request),
                 )
             except WorkflowAlreadyStartedError as error:

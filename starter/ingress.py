@@ -5,34 +5,41 @@ A message is deleted only after its migration is durable in Temporal; a repeat s
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from pydantic import TypeAdapter
-from pydantic import ValidationError as PydanticValidationError
 
 from adapters.aws import AwsSessions
+from adapters.eventbridge import EventBridge
 from adapters.sqs import Message, RequestQueue
-from migration.correlation import new_correlation_id
 from migration.errors import Conflict, MigrationError, PrerequisiteError, Unavailable
-from migration.formats import CorrelationId, MigrationId
-from migration.json_text import read_json
 from migration.parsing import RequestErrors
 from migration.settings import Settings
 from starter.client import Migrations, connect
+from starter.incoming import Incoming
+from starter.refusals import Refusals
 
 logger = structlog.get_logger("ingress")
 
 BATCH = 10
-LONG_POLL = timedelta(seconds=20)
+LONG_POLL = timedelta(seconds=2)
+LAST_POLL = timedelta(seconds=3)
+"""Short, since a consumer that is to stop waits for its last poll: what came with it is put back at once."""
+
+SHORTEST_HIDING = timedelta(seconds=3)
+"""For how long a message is hidden at least while it is worked on; the queue's own setting may be longer."""
+
 PAUSE_AFTER_TROUBLE = timedelta(seconds=2)
+LONGEST_PAUSE = timedelta(minutes=2)
+_PAUSE_GROWS = 4
 
 
-def request_queue(settings: Settings) -> RequestQueue:
-    """The queues of the settings.
+def queue_urls(settings: Settings) -> tuple[str, str]:
+    """The queue of requests and that of dead letters.
 
     Raises:
         PrerequisiteError: The settings name none.
@@ -42,111 +49,163 @@ def request_queue(settings: Settings) -> RequestQueue:
             "the settings name no queues",
             action="set MIGRATOR_REQUEST_QUEUE_URL and MIGRATOR_DEAD_LETTER_QUEUE_URL",
         )
-    return RequestQueue(AwsSessions(settings.state_region), settings.request_queue_url, settings.dead_letter_queue_url)
+    return settings.request_queue_url, settings.dead_letter_queue_url
 
 
 def submit(settings: Settings, text: str) -> str:
     """Send a request document as it is; returns the message's id."""
-    return request_queue(settings).send(text, {})
+    return RequestQueue(AwsSessions(settings.state_region), *queue_urls(settings)).send(text, {})
 
 
 async def serve(settings: Settings) -> None:
     """Take messages until SIGINT or SIGTERM; what is under way is finished first."""
-    queue = request_queue(settings)
-    ingress = Ingress(Migrations(await connect(), settings.task_queue), queue)
-    stop = asyncio.Event()
+    sessions = AwsSessions(settings.state_region)
+    queue = RequestQueue(sessions, *queue_urls(settings))
+    client = await connect()
+    bus = EventBridge(sessions, settings.event_bus) if settings.event_bus else None
+    refusals = Refusals(queue, bus, client, settings.task_queue)
+    ingress = Ingress(Migrations(client, settings.task_queue), queue, refusals, settings.ingress_consumers)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    # A call that waits, to a bus that is slow say, is not to hold up those about other messages.
+    loop.set_default_executor(ThreadPoolExecutor(settings.ingress_consumers * BATCH * 2, "call"))
     for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, stop.set)
     await ingress.run(stop)
 
 
 class Ingress:
     """Turns messages into migrations."""
 
-    def __init__(self, migrations: Migrations, queue: RequestQueue) -> None:
-        """Take from this queue."""
+    def __init__(self, migrations: Migrations, queue: RequestQueue, refusals: Refusals, consumers: int = 1) -> None:
+        """Take from this queue, with so many consumers side by side."""
         self._migrations = migrations
         self._queue = queue
+        self._refusals = refusals
+        self._consumers = consumers
+        self._hidden_for: timedelta | None = None
         # Of its own: the loop waits for its default executor at its end, and a long poll takes its time.
-        self._receiver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="receive")
+        self._receiver = ThreadPoolExecutor(max_workers=consumers, thread_name_prefix="receive")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take batches until asked to stop."""
-        logger.info("ingress started")
-        stopping = asyncio.create_task(stop.wait())
-        while not stop.is_set():
-            receiving = asyncio.get_running_loop().run_in_executor(self._receiver, self._receive)
-            under_way: set[asyncio.Future[Any]] = {receiving, stopping}
-            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            if not receiving.done():
-                break  # nothing was handed to us: a message that arrives now becomes visible again by itself
-            try:
-                messages = receiving.result()
-            except Unavailable as error:
-                logger.warning("the queue does not answer", reason=str(error))
-                await asyncio.sleep(PAUSE_AFTER_TROUBLE.total_seconds())
-                continue
-            await asyncio.gather(*(self.take(message) for message in messages))
-        stopping.cancel()
+        logger.info("ingress started", consumers=self._consumers)
+        await asyncio.gather(*(self._consume(stop) for _ in range(self._consumers)))
         logger.info("ingress stopped")
 
+    async def _consume(self, stop: asyncio.Event) -> None:
+        """Take a batch, settle all of it, and so on; trouble with Temporal is waited out with nothing in hand."""
+        while not stop.is_set():
+            messages = await self._received(stop)
+            if stop.is_set():
+                await asyncio.gather(*(self._put_back(message, timedelta(0)) for message in messages))
+            elif not all(await asyncio.gather(*(self.take(message) for message in messages))):
+                await self._until_temporal_answers(stop)
+
+    async def _received(self, stop: asyncio.Event) -> Sequence[Message]:
+        """The next messages. One who is to stop waits for its last poll, but not for a queue that does not answer."""
+        receiving = asyncio.get_running_loop().run_in_executor(self._receiver, self._receive)
+        stopping = asyncio.create_task(stop.wait())
+        under_way: set[asyncio.Future[Any]] = {receiving, stopping}
+        await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        try:
+            return await asyncio.wait_for(receiving, LAST_POLL.total_seconds())
+        except TimeoutError:
+            return ()
+        except Unavailable as error:
+            logger.warning("the queue does not answer", reason=str(error))
+            await _stopped(stop, PAUSE_AFTER_TROUBLE)
+            return ()
+
     def _receive(self) -> Sequence[Message]:
+        if self._hidden_for is None:
+            self._hidden_for = max(self._queue.hidden_for(), SHORTEST_HIDING)
         return self._queue.receive(BATCH, int(LONG_POLL.total_seconds()))
 
-    async def take(self, message: Message) -> None:
-        """Take one message to its end; trouble of ours leaves it in the queue."""
-        with structlog.contextvars.bound_contextvars(message_id=message.id, **_identity(message.body)):
-            try:
-                await self._start(message)
-            except Unavailable as error:
-                logger.warning("not started yet, the message stays in the queue", reason=str(error))
-            except Exception:
-                logger.exception("not started, the message stays in the queue")
+    async def _until_temporal_answers(self, stop: asyncio.Event) -> None:
+        """Each reception counts against a message: none is taken from the queue that can only be put back."""
+        while not stop.is_set() and not await self._migrations.can_be_reached():
+            await _stopped(stop, PAUSE_AFTER_TROUBLE)
 
-    async def _start(self, message: Message) -> None:
+    async def take(self, message: Message) -> bool:
+        """Settle one message, and say whether it is; trouble of ours puts it back, to come again after a while."""
+        incoming = Incoming(message)
+        ids = {"message_id": message.id, "correlation_id": incoming.correlation_id}
+        if incoming.migration_id:
+            ids["migration_id"] = incoming.migration_id
+        with structlog.contextvars.bound_contextvars(**ids):
+            try:
+                async with self._kept_hidden(message):
+                    await self._settle(incoming)
+            except Unavailable as error:
+                logger.warning("not settled, the message comes again", reason=str(error))
+            except Exception:
+                logger.exception("not settled, the message comes again")
+            else:
+                return True
+            await self._put_back(message, _pause(message))
+        return False
+
+    async def _settle(self, incoming: Incoming) -> None:
+        envelope = incoming.envelope
+        if envelope.news is not None:
+            logger.info("no request, ignored", what=envelope.news)
+        elif envelope.errors:
+            await self._refuse(incoming, [str(error) for error in envelope.errors], "ValidationError")
+        else:
+            await self._start(incoming)
+        await asyncio.to_thread(self._queue.delete, incoming.message)
+
+    async def _start(self, incoming: Incoming) -> None:
+        envelope = incoming.envelope
         try:
-            result = await self._migrations.start(message.body)
-        except RequestErrors as errors:
-            await self._refuse(message, [str(error) for error in errors.errors])
-            return
+            result = await self._migrations.start(envelope.request, origin=incoming.origin)
+        except RequestErrors as refused:
+            await self._refuse(incoming, [str(error) for error in envelope.placed(refused.errors)], "ValidationError")
         except Conflict as conflict:
-            await self._refuse(message, [str(conflict)])
-            return
+            await self._refuse(incoming, [str(conflict)], "Conflict")
         except MigrationError as error:
             raise Unavailable(str(error)) from error
-        await asyncio.to_thread(self._queue.delete, message)
-        logger.info("request taken", outcome=result.outcome, run_id=result.run_id)
+        else:
+            logger.info("request taken", outcome=result.outcome, run_id=result.run_id)
 
-    async def _refuse(self, message: Message, reasons: list[str]) -> None:
-        """Into the dead-letter queue first, out of this one second: a crash between repeats, it loses nothing."""
-        said = _identity(message.body)
-        await asyncio.to_thread(
-            self._queue.send_to_dead_letter, message, reasons, correlation_id=said.get("correlation_id")
-        )
-        await asyncio.to_thread(self._queue.delete, message)
+    async def _refuse(self, incoming: Incoming, reasons: list[str], error_type: str) -> None:
+        await self._refusals.refuse(incoming, reasons, error_type)
         logger.warning("request refused", reasons=reasons)
 
+    @asynccontextmanager
+    async def _kept_hidden(self, message: Message) -> AsyncIterator[None]:
+        """Hide a message from other consumers for as long as this takes."""
+        keeping = asyncio.create_task(self._keep_hidden(message))
+        try:
+            yield
+        finally:
+            keeping.cancel()
 
-def _identity(body: str) -> dict[str, str]:
-    """The ids to log a message under; a message that has neither gets a new correlation id.
+    async def _keep_hidden(self, message: Message) -> None:
+        hidden_for = self._hidden_for or SHORTEST_HIDING
+        while True:
+            await asyncio.sleep(hidden_for.total_seconds() / 3)
+            try:
+                await asyncio.to_thread(self._queue.extend, message, hidden_for)
+            except MigrationError as error:
+                logger.warning("the message may come again before it is settled", reason=str(error))
 
-    Whatever the body is: the ids become part of log lines and message attributes.
-    """
-    document, _ = read_json(body)
-    said = document if isinstance(document, dict) else {}
-    ids = {key: said[name] for key, (name, kind) in _IDS.items() if _is(kind, said.get(name))}
-    return {"correlation_id": ids.get("migration_id") or new_correlation_id(), **ids}
+    async def _put_back(self, message: Message, after: timedelta) -> None:
+        """Let a message be seen again after so long; one that cannot be put back is seen again by itself."""
+        try:
+            await asyncio.to_thread(self._queue.extend, message, after)
+        except MigrationError as error:
+            logger.warning("the message stays hidden for its time", message_id=message.id, reason=str(error))
 
 
-_IDS: dict[str, tuple[str, TypeAdapter[str]]] = {
-    "migration_id": ("migrationId", TypeAdapter(MigrationId)),
-    "correlation_id": ("correlationId", TypeAdapter(CorrelationId)),
-}
+def _pause(message: Message) -> timedelta:
+    """How long a message rests after trouble: longer each time, so that an outage does not use its receptions up."""
+    grown: int = _PAUSE_GROWS ** min(message.receive_count - 1, 8)
+    return min(PAUSE_AFTER_TROUBLE * grown, LONGEST_PAUSE)
 
 
-def _is(kind: TypeAdapter[str], value: object) -> bool:
-    try:
-        kind.validate_python(value)
-    except PydanticValidationError:
-        return False
-    return True
+async def _stopped(stop: asyncio.Event, pause: timedelta) -> None:
+    """Wait until asked to stop, or for so long."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), pause.total_seconds())

@@ -17,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.health import HealthTarget
     from activities.prerequisites import RecordedName, SourceFacts
     from migration import policies
-    from migration.correlation import correlation_id
     from migration.marks import CORRELATION_TAG, MIGRATION_TAG, SERVER_TAG, Mark
     from migration.messages import MessageType
     from migration.policies import ActivityPolicy
@@ -186,7 +185,7 @@ class Context:
             **self.request.target.tags,
             MIGRATION_TAG: self.request.migration_id,
             SERVER_TAG: server.name,
-            CORRELATION_TAG: correlation_id(self.request),
+            CORRELATION_TAG: self.journal.status.correlation_id,
         }
         private_ip = "copy" if settings.private_ip == server.address else settings.private_ip
         return LaunchTarget(

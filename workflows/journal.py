@@ -1,15 +1,16 @@
-"""What a migration tells the world of itself: status, search attributes, details, read model, callbacks.
+"""What a migration tells the world of itself: status, search attributes, details, read model, callbacks, events.
 
-One publisher coroutine sends what changed; no step ever waits for it. The read model gets the latest state only,
-messages leave in the order in which things happened.
+Publisher coroutines send what changed, one for each way out: no way waits for another, and no step for any of them.
+The read model gets the latest state only, messages and events leave in the order in which things happened.
 """
 
+import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributeKey, WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ApplicationError,
     FailureError,
@@ -23,8 +24,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.state import MigrationState, SaveState
     from migration import policies
     from migration.canonical import canonical_json
-    from migration.memo import REQUEST_HASH, memo, summary
-    from migration.messages import Message, MessageType
+    from migration.memo import REQUEST_HASH, memo, origin_of, summary
+    from migration.messages import EVENTS_ONLY, Message, MessageType
     from migration.request import MigrationRequest
     from migration.status import (
         PHASE_OF_STEP,
@@ -37,7 +38,9 @@ with workflow.unsafe.imports_passed_through():
         StepState,
     )
     from migration.steps import Step
+    from workflows.afterword import Afterword, AfterwordWorkflow, afterword_id
     from workflows.callbacks import CallbackWorkflow, OpenCallbacks, callbacks_id
+    from workflows.events import EventOutbox
 
 PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
 WAVE = SearchAttributeKey.for_keyword("WaveId")
@@ -65,8 +68,7 @@ class Journal:
         self.status = status
         self.outbox: list[Message] = []
         self.sent = 0
-        self.events: list[Message] = []
-        self.emitted = 0
+        self.events = EventOutbox()
         self._saved_version = -1
         self._callbacks_open = False
 
@@ -129,37 +131,55 @@ class Journal:
 
     def tell(self, kind: MessageType) -> None:
         """Queue an event, and a callback where one is wanted, with the state as it is now."""
-        now = workflow.now()
-        self.emitted += 1
-        event = Message.about(kind, self.status, sequence=self.emitted, at=now)
-        self.events = [*self.events, event][-policies.EVENTS_KEPT :]
-        if self.request.callback_url is not None and kind is not MessageType.DECISION_REFUSED:
+        self.events.add(kind, self.status)
+        if self.request.callback_url is not None and kind not in EVENTS_ONLY:
             self.sent += 1
-            self.outbox.append(Message.about(kind, self.status, sequence=self.sent, at=now))
+            run = workflow.info().first_execution_run_id
+            self.outbox.append(Message.about(kind, self.status, sequence=self.sent, at=workflow.now(), run=run))
 
-    # --- the publisher ---------------------------------------------------------------------------------------
+    # --- the publishers --------------------------------------------------------------------------------------
 
     async def publish(self) -> None:
-        """Send the latest state and every message, for as long as the migration runs."""
+        """Send the latest state, every message and every event, for as long as the migration runs."""
+        await asyncio.gather(self._publish_rows(), self._publish_messages(), self.events.publish())
+
+    async def _publish_rows(self) -> None:
         while True:
-            await workflow.wait_condition(lambda: not self.idle)
+            await workflow.wait_condition(lambda: not self._saved)
             await self._save()
+
+    async def _publish_messages(self) -> None:
+        while True:
+            await workflow.wait_condition(lambda: bool(self.outbox))
             await self._send()
 
     @property
+    def _saved(self) -> bool:
+        return self._saved_version == self.status.version
+
+    @property
     def idle(self) -> bool:
-        """Whether everything has left."""
-        return self._saved_version == self.status.version and not self.outbox
+        """Whether everything has left that can."""
+        return self._saved and not self.outbox and self.events.idle
 
     async def drain(self, within: timedelta) -> None:
-        """Let the publisher finish, for a bounded time; what is left is carried over or given up."""
+        """Let the publishers finish, for a bounded time; what is left is carried over, or left to an afterword."""
         try:
             await workflow.wait_condition(lambda: self.idle, timeout=within, timeout_summary="last state to leave")
         except TimeoutError:
-            self._warn("the read model or the callbacks lag behind", version=self.status.version)
+            self._warn("the read model, the callbacks or the events lag behind", version=self.status.version)
 
     async def close(self) -> None:
-        """Tell the callback workflow that nothing follows; it goes on by itself."""
+        """Leave what has not left to a workflow of its own, and tell the callback workflow that nothing follows."""
+        if not (self._saved and self.events.idle):
+            await workflow.start_child_workflow(
+                AfterwordWorkflow.run,
+                Afterword(row=None if self._saved else self._to_save(), events=tuple(self.events.waiting)),
+                id=afterword_id(self.status.migration_id, self.status.generation),
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                static_summary=f"What {self.status.migration_id} could not say before its end",
+            )
         if not self._callbacks_open:
             return
         handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, self._callbacks_id)
@@ -170,21 +190,21 @@ class Journal:
 
     async def _save(self) -> None:
         version = self.status.version
-        if version == self._saved_version:
-            return
-        request = SaveState(
-            migration_id=self.status.migration_id,
-            version=self.status.generation * 1_000_000 + version,
-            row=self._row(),
-            expires_at=self._expiry(),
-        )
         try:
             await workflow.execute_activity_method(
-                MigrationState.save_state, request, summary=self.status.message[:200], **policies.RECORD
+                MigrationState.save_state, self._to_save(), summary=self.status.message[:200], **policies.RECORD
             )
         except FailureError as error:  # whatever the read model refuses, the migration goes on: the next row may fit
             self._warn("the read model refused a row", reason=str(error.__cause__ or error))
         self._saved_version = version
+
+    def _to_save(self) -> SaveState:
+        return SaveState(
+            migration_id=self.status.migration_id,
+            version=self.status.generation * 1_000_000 + self.status.version,
+            row=self._row(),
+            expires_at=self._expiry(),
+        )
 
     async def _send(self) -> None:
         while self.outbox:
@@ -258,7 +278,7 @@ def _row(line: StepProgress) -> str:
 def introduce(request: MigrationRequest) -> None:
     """Make the migration findable by wave, application and target, and recognisable whoever started it."""
     if REQUEST_HASH not in workflow.memo():
-        workflow.upsert_memo(memo(request))
+        workflow.upsert_memo(memo(request, origin_of(workflow.memo())))
     pairs = [
         APP.value_set(request.app_name),
         ACCOUNT.value_set(request.target.account_id),

@@ -150,7 +150,9 @@ class MigrationWorkflow(Story):
             summary="claim the migration id and its servers",
             **policies.CLAIM,
         )
-        self._status.generation = granted.generation
+        if granted.generation != self._status.generation:  # a run that was taken over may have told of it
+            self._status.generation = granted.generation
+            self._journal.tell(MessageType.REQUESTED)
         self._context.heed()
 
     # --- prepare ---------------------------------------------------------------------------------------------

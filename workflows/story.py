@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from migration import policies
     from migration.changes import changed
     from migration.correlation import correlation_id
-    from migration.memo import ADOPTED
+    from migration.memo import ADOPTED, origin_of
     from migration.messages import MessageType
     from migration.request import AfterSwitch, FailureAction, MigrationRequest, RollbackTo
     from migration.status import (
@@ -36,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.carried import Carried
     from workflows.context import Context
     from workflows.desk import DecisionDesk
+    from workflows.events import EventOutbox
     from workflows.gate import TestAgain
     from workflows.handlers import TakesDecisions
     from workflows.journal import PHASE, Journal, failure_of, introduce
@@ -231,7 +232,7 @@ class Story(TakesDecisions):
             request = changed(carried.request, carried.changes)
         self._journal = Journal(request, self._status)
         self._journal.outbox, self._journal.sent = carried.outbox, carried.sent
-        self._journal.events, self._journal.emitted = carried.events, carried.emitted
+        self._journal.events = EventOutbox(carried.events, carried.emitted)
         desk = DecisionDesk(self._text, self._journal, self._interrupt)
         desk.committed_by, desk.stop, desk.changes = carried.committed_by, carried.stop, carried.changes
         self._context = Context(self._journal, desk)
@@ -258,7 +259,7 @@ class Story(TakesDecisions):
         if self._renewed == chapter:
             return
         await workflow.wait_condition(workflow.all_handlers_finished)
-        await self._journal.drain(policies.PUBLISH_AT_END)
+        await self._journal.drain(policies.PUBLISH_BEFORE_RENEWAL)
         await workflow.wait_condition(workflow.all_handlers_finished)  # a decision may have come meanwhile
         self._context.heed()
         self._renewed = chapter
@@ -273,8 +274,8 @@ class Story(TakesDecisions):
             names=self._context.names,
             outbox=self._journal.outbox,
             sent=self._journal.sent,
-            events=self._journal.events,
-            emitted=self._journal.emitted,
+            events=self._journal.events.waiting,
+            emitted=self._journal.events.emitted,
             changes=self._context.desk.changes,
             renewed=self._renewed,
             claimed=self._claimed,
@@ -383,7 +384,7 @@ def _first_status(request: MigrationRequest) -> MigrationStatus:
         app_name=request.app_name,
         environment=request.environment,
         wave_id=request.wave_id,
-        correlation_id=correlation_id(request),
+        correlation_id=correlation_id(request, origin_of(workflow.memo())),
         requested_by=request.requested_by,
         started=now,
         updated=now,

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 import botocore.session
 
 from adapters.dynamodb_table import KEY
+from localcloud.aws.events import names_of
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
 _REST = {"mgn", "route53"}
@@ -76,6 +77,8 @@ def with_results(call: Call, reply: bytes, aliases: Aliases) -> Call:
         made = _mgn_ids(_json(reply))
     elif call.service == "ec2":
         made = _EC2_MADE.findall(reply.decode("utf-8", "replace"))
+    elif call.service == "events":
+        return _without_failed_entries(call, reply)
     return replace(call, targets=_with_aliases([*call.targets, *made], aliases))
 
 
@@ -174,6 +177,21 @@ def _read_ssm(body: bytes, path: str) -> _Named:  # noqa: ARG001  a reader's par
     }
 
 
+def _read_events(body: bytes, path: str) -> _Named:  # noqa: ARG001  a reader's parameters
+    request = _json(body)
+    entries = [entry for entry in (request or {}).get("Entries") or () if isinstance(entry, dict)]
+    told = [{"type": entry.get("DetailType"), "names": names_of(entry)} for entry in entries]
+    return [name for entry in entries for name in names_of(entry)], {"entries": told} if entries else {}
+
+
+def _without_failed_entries(call: Call, reply: bytes) -> Call:
+    """An accepted PutEvents may hold entries that were not."""
+    results = (_json(reply) or {}).get("Entries", ())
+    both = zip(call.detail.get("entries", ()), results, strict=False)
+    taken = [entry for entry, result in both if "ErrorCode" not in result]
+    return replace(call, targets=tuple(name for entry in taken for name in entry["names"]), detail={"entries": taken})
+
+
 _READERS: Mapping[str, Callable[[bytes, str], _Named]] = {
     "mgn": _read_mgn,
     "ec2": _read_ec2,
@@ -181,6 +199,7 @@ _READERS: Mapping[str, Callable[[bytes, str], _Named]] = {
     "dynamodb": _read_dynamodb,
     "sqs": _read_sqs,
     "ssm": _read_ssm,
+    "events": _read_events,
 }
 
 

@@ -18,7 +18,7 @@ from localcloud.ledger import Ledger
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
-RECORDED = frozenset({"mgn", "ec2", "route53", "dynamodb", "sqs", "ssm"})
+RECORDED = frozenset({"mgn", "ec2", "route53", "dynamodb", "sqs", "ssm", "events"})
 _USUAL_CODES = {
     400: "ValidationException",
     402: "ServiceQuotaExceededException",

@@ -15,6 +15,7 @@ from localcloud.world import APPLICATION_PORT, SUBNETS, World
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_route53 import Route53Client
     from mypy_boto3_sqs import SQSClient
 
@@ -23,6 +24,9 @@ CALLBACK_SECRET = "migrator/callback"  # noqa: S105  a name
 REQUEST_QUEUE, DEAD_LETTER_QUEUE = "migrator-requests", "migrator-requests-dlq"
 TARGET_ROLE = "migrator-target"
 STATE_TABLE = "migrator-state"
+EVENT_BUS, EVENT_QUEUE = "migrator", "migrator-events"
+"""The bus, and the queue behind it that gets every event."""
+
 SOURCE_TTL = 4
 """Seconds; longer than what local requests want, so that it is lowered, and short enough to be waited out."""
 _ZONE = "a"
@@ -43,6 +47,8 @@ class Seeded:
     zone_name: str
     request_queue_url: str
     dead_letter_queue_url: str
+    event_bus: str
+    event_queue_url: str
     kms_key_arn: str
     callback_secret_name: str
     callback_secret: str
@@ -72,6 +78,8 @@ def seed(world: World, endpoint: str) -> Seeded:
         zone_name=world.zone_name,
         request_queue_url=_request_queue(sqs, world),
         dead_letter_queue_url=dead_letters,
+        event_bus=EVENT_BUS,
+        event_queue_url=_event_queue(client("events"), sqs, world),
         kms_key_arn=client("kms").create_key(Description="migrator")["KeyMetadata"]["Arn"],
         callback_secret_name=CALLBACK_SECRET,
         callback_secret=_callback_secret(client("secretsmanager")),
@@ -139,6 +147,16 @@ def _request_queue(sqs: "SQSClient", world: World) -> str:
     return sqs.create_queue(
         QueueName=REQUEST_QUEUE, Attributes={"VisibilityTimeout": "30", "RedrivePolicy": json.dumps(redrive)}
     )["QueueUrl"]
+
+
+def _event_queue(events: "EventBridgeClient", sqs: "SQSClient", world: World) -> str:
+    events.create_event_bus(Name=EVENT_BUS)
+    every_event = json.dumps({"source": [{"prefix": ""}]})
+    events.put_rule(Name=EVENT_QUEUE, EventBusName=EVENT_BUS, EventPattern=every_event)
+    queue = sqs.create_queue(QueueName=EVENT_QUEUE)["QueueUrl"]
+    arn = f"arn:aws:sqs:{world.region}:{world.account_id}:{EVENT_QUEUE}"
+    events.put_targets(Rule=EVENT_QUEUE, EventBusName=EVENT_BUS, Targets=[{"Id": EVENT_QUEUE, "Arn": arn}])
+    return queue
 
 
 def _callback_secret(secrets_manager: Any) -> str:

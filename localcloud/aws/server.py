@@ -13,7 +13,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from localcloud.applications import Applications, Instance
-from localcloud.aws import mgn, ssm
+from localcloud.aws import events, mgn, ssm
 from localcloud.aws.installer import Installation
 from localcloud.aws.middleware import Middleware
 from localcloud.aws.planned import PlannedFaults
@@ -122,6 +122,7 @@ class AwsServer:
             instances=_instances(self._world),
         )
         mgn.configure(self._settings, world=applications, faults=PlannedFaults(applications, self._faults))
+        events.install(self._faults)
         ssm.install(ssm.Fleet(self._world, applications.online, self._register_agent))
         self._middleware.open(self._aliases, applications.refresh)
         return applications

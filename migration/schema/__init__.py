@@ -1,14 +1,21 @@
-"""The JSON Schemas of the vocabulary, generated from its models: `python -m migration.schema` writes them here."""
+"""What is generated from the models of the vocabulary: JSON Schemas, and the pages that say the same in words.
+
+`python -m migration.schema` writes them.
+"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from migration import policies
+from migration.messages import MessageType
 from migration.request import MigrationRequest
+from migration.schema.events import events_page, message_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-FOLDER = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 def request_schema() -> dict[str, Any]:
@@ -17,7 +24,9 @@ def request_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "$id": "urn:migrator:migration-request:1.0", **generated}
 
 
-SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"migration-request.json": request_schema}
+def event_schema(kind: MessageType) -> dict[str, Any]:
+    """Describe a message as it is sent."""
+    return message_schema(kind, DIALECT)
 
 
 def schema_text(schema: dict[str, Any]) -> str:
@@ -25,18 +34,35 @@ def schema_text(schema: dict[str, Any]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
+def _events_page() -> str:
+    schemas: dict[str, dict[str, Any]] = {kind: event_schema(kind) for kind in MessageType}
+    return events_page(schemas, most=policies.EVENTS_KEPT, few=policies.EVENTS_KEPT_WITHOUT_A_BUS)
+
+
+FILES: Mapping[str, Callable[[], str]] = {
+    "migration/schema/migration-request.json": lambda: schema_text(request_schema()),
+    **{
+        f"migration/schema/events/{kind}.json": partial(lambda kind: schema_text(event_schema(kind)), kind)
+        for kind in MessageType
+    },
+    "docs/events.md": _events_page,
+}
+"""Each generated file, from the root of the checkout, and what it is to hold."""
+
+
 def drifted() -> list[str]:
-    """Name the committed schemas that are not what the models say."""
+    """Name the committed files that are not what the models say."""
     return [
         name
-        for name, generate in SCHEMAS.items()
-        if not (path := FOLDER / name).is_file() or path.read_text(encoding="utf-8") != schema_text(generate())
+        for name, generate in FILES.items()
+        if not (path := ROOT / name).is_file() or path.read_text(encoding="utf-8") != generate()
     ]
 
 
-def write_schemas() -> list[str]:
-    """Write the schemas that have drifted, and name them."""
+def write_files() -> list[str]:
+    """Write the files that have drifted, and name them."""
     names = drifted()
     for name in names:
-        (FOLDER / name).write_text(schema_text(SCHEMAS[name]()), encoding="utf-8")
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(FILES[name](), encoding="utf-8")
     return names

@@ -1,9 +1,9 @@
-"""Write the JSON Schemas, or with `--check` exit 1 when a committed one has drifted from the models."""
+"""Write what is generated from the models, or with `--check` exit 1 when a committed file has drifted from them."""
 
 import argparse
 import sys
 
-from migration.schema import drifted, write_schemas
+from migration.schema import drifted, write_files
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -11,9 +11,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m migration.schema", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 on drift")
     check: bool = parser.parse_args(arguments).check
-    names = drifted() if check else write_schemas()
+    names = drifted() if check else write_files()
     for name in names:
-        sys.stdout.write(f"migration/schema/{name} {'has drifted from the models' if check else 'written'}\n")
+        sys.stdout.write(f"{name} {'has drifted from the models' if check else 'written'}\n")
     return 1 if check and names else 0
 
 

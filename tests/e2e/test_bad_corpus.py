@@ -130,8 +130,9 @@ async def test_the_temporal_cli_starts_a_workflow_that_fails_with_every_path(
 
 
 async def _traces(cloud: LocalCloud, *, workflows: bool = True) -> tuple[int, int]:
-    """How much has ever happened: calls that changed something outside the queues, and workflows."""
+    """How much has ever happened: calls that changed something outside the queues, and migrations."""
     services = ("mgn", "ec2", "route53", "dynamodb", "ssm", "vcenter", "servicenow", "callback", "application")
     ledgers = await asyncio.gather(*(cloud.ledger(service) for service in services))
-    begun = (await (await cloud.client()).count_workflows()).count if workflows else 0
+    migrations = "WorkflowType = 'MigrationWorkflow'"
+    begun = (await (await cloud.client()).count_workflows(migrations)).count if workflows else 0
     return sum(map(len, ledgers)), begun

@@ -18,13 +18,16 @@ def test_the_committed_schemas_are_what_the_models_say() -> None:
 def test_drift_is_told_by_the_exit_code_and_mended_by_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(schema, "FOLDER", tmp_path)
-    (tmp_path / "migration-request.json").write_text("{}")
+    monkeypatch.setattr(schema, "ROOT", tmp_path)
+    file = tmp_path / "migration" / "schema" / "migration-request.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
     assert main(["--check"]) == 1
     assert "has drifted" in capsys.readouterr().out
-    assert (tmp_path / "migration-request.json").read_text() == "{}"
+    assert file.read_text() == "{}"
     assert main([]) == 0
-    assert (tmp_path / "migration-request.json").read_text() == schema_text(request_schema())
+    assert file.read_text() == schema_text(request_schema())
+    assert (tmp_path / "docs" / "events.md").is_file()
     assert main(["--check"]) == 0
 
 

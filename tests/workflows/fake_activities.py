@@ -13,6 +13,7 @@ from temporalio import activity
 from activities.callbacks import DeliverCallback
 from activities.cmdb import ItemsBefore, ReadItems, RecordMove, RestoreItems, RetireItems
 from activities.dns import ChangeRecords, RecordsWatched, WatchRecords
+from activities.events import EventsPut, PutEvents
 from activities.health import AwaitHealth, HealthResult, HealthResults, HealthWatched, WatchHealth
 from activities.mgn import (
     AwaitJob,
@@ -47,7 +48,6 @@ from activities.target import (
 from activities.watching import ReplicationChanged, WatchReplication
 from migration.ports import ConfigurationItem, Delivery, RecordSet
 from tests.workflows.worlds import World, looked_in_vain
-from workflows.callbacks import callbacks_id
 
 
 class FakeActivities:
@@ -66,7 +66,7 @@ class FakeActivities:
     async def _enter(self, argument: Any) -> World:
         info = activity.info()
         workflow_id = info.workflow_id or ""
-        world = self.worlds[workflow_id.removeprefix(callbacks_id("")).split("/")[0]]
+        world = self.worlds[next(part for part in workflow_id.split("/") if part in self.worlds)]
         await world.called(info.activity_type, argument)
         return world
 
@@ -93,6 +93,16 @@ class FakeActivities:
         if delivery.outcome == "delivered":
             world.delivered.append(request)
         return delivery
+
+    @activity.defn
+    async def put_events(self, request: PutEvents) -> EventsPut:
+        """Take all, or as many as the test says, or answer that there is no bus."""
+        world = await self._enter(request)
+        if not world.bus:
+            return EventsPut(taken=None)
+        taken = world.taken_at_first.pop(0) if world.taken_at_first else len(request.events)
+        world.events += request.events[:taken]
+        return EventsPut(taken=taken)
 
     # --- prerequisites, source -------------------------------------------------------------------------------
 

@@ -37,12 +37,13 @@ from migration.status import MigrationResult, MigrationStatus, Phase
 from tests.workflows.fake_activities import FakeActivities
 from tests.workflows.migration_requests import APPROVER, a_request
 from tests.workflows.worlds import WITHIN, World
+from workflows.afterword import AfterwordWorkflow
 from workflows.border import OneInput
 from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
 from workflows.carried import Carried
 from workflows.migration import MigrationWorkflow
 
-WORKFLOWS = [MigrationWorkflow, CallbackWorkflow]
+WORKFLOWS = [MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow]
 
 _ACTIVITIES_AT_ONCE = 200
 _LOOK = 0.03

@@ -10,10 +10,12 @@ from temporalio.exceptions import ApplicationError
 
 from localcloud.temporal import search_attributes
 from migration.decisions import DECISIONS
+from migration.messages import MessageType
 from migration.status import MigrationStatus, Phase
 from tests.workflows.migration_requests import APPROVER
 from tests.workflows.stage import Migration, Stage, summaries, until
 from tests.workflows.worlds import World
+from workflows.afterword import afterword_id
 from workflows.callbacks import callbacks_id
 
 CALLBACKS: dict[str, Any] = {
@@ -169,6 +171,123 @@ async def delivered(migration: Migration, generation: int = 1) -> list[dict[str,
     handle = migration.client.get_workflow_handle(callbacks_id(migration.migration_id, generation))
     await asyncio.wait_for(handle.result(), 60)
     return [json.loads(request.body) for request in migration.world.delivered]
+
+
+# --- events ------------------------------------------------------------------------------------------------------
+
+
+async def test_events_leave_in_order_and_none_is_lost_or_told_twice_over_the_runs(stage: Stage) -> None:
+    migration = await stage.start(World(bus=True))
+    await migration.approve()
+    await migration.ends()
+    events = migration.world.events
+    assert [event.id for event in events] == ids(migration, len(events))
+    changed = "MigrationStatusChanged"
+    assert [(event.type, event.data["status"]) for event in events] == [
+        ("MigrationRequested", "VALIDATING"),
+        (changed, "PREPARING"),
+        (changed, "REPLICATING"),
+        (changed, "TESTING"),
+        (changed, "AWAITING_APPROVAL"),
+        ("ApprovalRequested", "AWAITING_APPROVAL"),
+        (changed, "CUTTING_OVER"),
+        (changed, "VERIFYING"),
+        (changed, "SWITCHING"),
+        (changed, "SOAKING"),
+        (changed, "FINALIZING"),
+        (changed, "DECOMMISSIONING"),
+        ("MigrationSucceeded", "COMPLETED"),
+    ]
+    assert events[5].data["evidenceHash"] == (await migration.status()).evidence_hash
+    assert len(await migration.carried()) > 1
+
+
+async def test_a_later_generation_is_requested_by_an_event_of_its_own(stage: Stage) -> None:
+    migration = await stage.start_light(World(bus=True, generation=2), **PREPARE_ONLY)
+    await migration.ends()
+    first = migration.world.events[0]
+    assert (first.type, first.id) == ("MigrationRequested", f"{migration.migration_id}:2:1")
+    assert first.data["requestedBy"] == "requester@example.com"
+
+
+async def test_a_bus_that_is_down_holds_nothing_and_gets_every_event_in_order_when_it_is_back(stage: Stage) -> None:
+    world = World(bus=True)
+    world.fail("put_events", DOWN, times=1000)
+    migration = await stage.start_light(world, **PREPARE_ONLY, **CALLBACKS)
+    await until(lambda: kinds(migration)[-1:] == ["MigrationSucceeded"], "every callback is delivered")
+    await until(lambda: world.rows[-1].row["status"] == "COMPLETED", "the last row is written")
+    assert world.events == []
+    world.repair("put_events")
+    await migration.ends()
+    assert told_in_full(migration)
+
+
+async def test_a_store_that_is_down_holds_no_event_and_no_callback(stage: Stage) -> None:
+    world = World(bus=True)
+    world.fail("save_state", DOWN, times=1000)
+    migration = await stage.start_light(world, **PREPARE_ONLY, **CALLBACKS)
+    await until(lambda: kinds(migration)[-1:] == ["MigrationSucceeded"], "every callback is delivered")
+    await until(lambda: told_in_full(migration), "every event is told")
+    assert world.rows == []
+
+
+async def test_what_an_ended_migration_could_not_say_leaves_later(stage: Stage) -> None:
+    world = World(bus=True)
+    for name in ("put_events", "save_state"):
+        world.fail(name, DOWN, times=1000)
+    migration = await stage.start_light(world, **PREPARE_ONLY)
+    assert (await migration.ends()).status is Phase.COMPLETED
+    assert (world.rows, world.events) == ([], [])
+    for name in ("put_events", "save_state"):
+        world.repair(name)
+    await asyncio.wait_for(stage.client.get_workflow_handle(afterword_id(migration.migration_id, 1)).result(), 60)
+    assert told_in_full(migration)
+    assert [row.row["status"] for row in world.rows] == ["COMPLETED"]
+    assert world.rows[0].expires_at is not None
+
+
+async def test_an_event_that_was_not_taken_is_sent_again_before_later_ones(stage: Stage) -> None:
+    world = World(bus=True, taken_at_first=[1])
+    first = world.hold("put_events")
+    migration = await stage.start_light(world, **PREPARE_ONLY)
+    await first.is_reached()
+    await migration.is_reached("finish_claim")
+    first.release()
+    await migration.ends()
+    assert told_in_full(migration)
+    asked = [[event.id for event in request.events] for request in world.asked("put_events")]
+    assert asked[0][0] == ids(migration, 1)[0]
+    assert asked[1][0] == ids(migration, 2)[1]
+
+
+async def test_a_bus_that_refuses_everything_fails_no_migration(stage: Stage) -> None:
+    world = World(bus=True)
+    world.fail("put_events", times=1000)
+    migration = await stage.start_light(world, **PREPARE_ONLY)
+    assert (await migration.ends()).status is Phase.COMPLETED
+    afterword = stage.client.get_workflow_handle(afterword_id(migration.migration_id, 1))
+    assert (await afterword.describe()).status is WorkflowExecutionStatus.RUNNING
+    await afterword.terminate("the test is over")
+
+
+async def test_without_a_bus_events_stay_with_the_migration_and_each_run_asks_once(stage: Stage) -> None:
+    migration = await stage.start_light()
+    await migration.stands(Phase.AWAITING_APPROVAL, "approve")
+    runs = 1 + len(await migration.carried())
+    assert migration.world.calls.count("put_events") <= runs
+    kept = (await migration.handle.query("carried", result_type=dict))["events"]
+    assert [event["id"] for event in kept] == ids(migration, len(kept))
+
+
+def told_in_full(migration: Migration) -> bool:
+    """Whether every event up to the last one was told, once each and in order."""
+    events = migration.world.events
+    ended = bool(events) and events[-1].type is MessageType.SUCCEEDED
+    return ended and [event.id for event in events] == ids(migration, len(events))
+
+
+def ids(migration: Migration, number: int) -> list[str]:
+    return [f"{migration.migration_id}:1:{sequence}" for sequence in range(1, number + 1)]
 
 
 # --- Temporal's own views ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from activities.mgn import LaunchedServer
 from activities.state import SaveState
 from activities.watching import ReplicationChanged
 from migration.findings import Finding
+from migration.messages import Message
 from migration.ports import Delivery
 from migration.status import MigrationStatus
 
@@ -22,6 +23,7 @@ BOOKKEEPING = frozenset(
     {
         "save_state",
         "deliver_callback",
+        "put_events",
         "claim_migration",
         "finish_claim",
         "observe_replication",
@@ -90,6 +92,8 @@ class World:
         old_ttl: int = 60,
         deliveries: Sequence[Delivery] = (),
         generation: int = 1,
+        bus: bool = False,
+        taken_at_first: Sequence[int] = (),
     ) -> None:
         """Begin with a world in which everything works.
 
@@ -98,6 +102,8 @@ class World:
             old_ttl: The time to live, in seconds, that the DNS records have before the migration.
             deliveries: What becomes of the first callbacks; the later ones are delivered.
             generation: Which try of the migration id the claim grants.
+            bus: There is an event bus.
+            taken_at_first: How many events each of the first requests gets rid of.
         """
         self.calls: list[str] = []
         self.moments: list[tuple[str, datetime]] = []
@@ -109,6 +115,9 @@ class World:
         self.old_ttl = old_ttl
         self.deliveries = list(deliveries)
         self.generation = generation
+        self.bus = bus
+        self.taken_at_first = list(taken_at_first)
+        self.events: list[Message] = []
         self.unhealthy_watches = 0
         self.changed_evidence: list[ReplicationChanged] = []
         self.wrong_names: str | None = None
