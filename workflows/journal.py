@@ -247,13 +247,23 @@ class Journal:
 
     def _row(self) -> dict[str, str]:
         status = self.status
+        optional = {
+            "waveId": status.wave_id,
+            "awaiting": status.awaiting and f"{status.awaiting.what}: {_who(status.awaiting)}",
+            "endedAt": status.ended and status.ended.isoformat(),
+        }
         return {
+            "migrationId": status.migration_id,
             "status": status.phase,
             "appName": status.app_name,
             "environment": status.environment,
+            "message": status.message,
+            "servedBy": status.served_by,
+            "generation": str(status.generation),
+            "startedAt": status.started.isoformat(),
             "updatedAt": status.updated.isoformat(),
             "document": canonical_json(status.model_dump(mode="json", by_alias=True)),
-            **({"waveId": status.wave_id} if status.wave_id else {}),
+            **{name: value for name, value in optional.items() if value},
         }
 
     def _expiry(self) -> datetime | None:
@@ -264,8 +274,7 @@ class Journal:
         status = self.status
         lines = [f"**{status.phase}** · {status.message}", summary(self.request), f"served by: {status.served_by}"]
         if status.awaiting:
-            who = ", ".join(status.awaiting.who) or "an operator"
-            lines.append(f"waiting for {who}: {status.awaiting.message}")
+            lines.append(f"waiting for {_who(status.awaiting)}: {status.awaiting.message}")
         table = ["| step | state | entry | started | ended |", "|---|---|---|---|---|", *map(_row, status.steps)]
         return "\n\n".join([*lines, "\n".join(table)])
 
@@ -273,6 +282,10 @@ class Journal:
 def _row(line: StepProgress) -> str:
     cells = (line.step, _STEP_MARKS[line.state], line.entry or "", _clock(line.started), _clock(line.ended))
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def _who(awaiting: Awaiting) -> str:
+    return ", ".join(awaiting.who) or "an operator"
 
 
 def introduce(request: MigrationRequest) -> None:

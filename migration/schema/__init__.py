@@ -35,7 +35,7 @@ def schema_text(schema: dict[str, Any]) -> str:
 
 
 def _events_page() -> str:
-    schemas = {kind: event_schema(kind) for kind in MessageType}
+    schemas: dict[str, dict[str, Any]] = {kind: event_schema(kind) for kind in MessageType}
     return events_page(schemas, most=policies.EVENTS_KEPT, few=policies.EVENTS_KEPT_WITHOUT_A_BUS)
 
 

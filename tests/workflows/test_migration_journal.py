@@ -49,8 +49,25 @@ async def test_the_last_row_says_how_it_ended_and_when_it_may_be_forgotten(stage
     document = MigrationStatus.model_validate_json(last.row.pop("document"))
     updated = last.row.pop("updatedAt")
     assert updated == document.updated.isoformat()
-    assert last.row == {"status": "COMPLETED", "appName": "billing", "environment": "dev", "waveId": "wave-07"}
+    assert last.row.pop("endedAt") == updated
+    assert last.row.pop("startedAt") == document.started.isoformat()
+    assert last.row == {
+        "migrationId": migration.migration_id,
+        "status": "COMPLETED",
+        "appName": "billing",
+        "environment": "dev",
+        "waveId": "wave-07",
+        "message": "all requested steps are done",
+        "servedBy": "source",
+        "generation": "1",
+    }
     assert document == await migration.status()
+
+
+async def test_a_row_says_who_is_awaited(stage: Stage) -> None:
+    migration = await stage.start_light()
+    await migration.stands(Phase.AWAITING_APPROVAL, "approve")
+    assert migration.world.rows[-1].row["awaiting"] == f"approve: {APPROVER}, approver-2@example.com"
 
 
 async def test_a_read_model_that_is_down_for_a_while_catches_up(stage: Stage) -> None:
