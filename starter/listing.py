@@ -21,7 +21,7 @@ app = typer.Typer()
 MOST = 1000
 
 _GROUPS: Mapping[str, frozenset[Phase]] = {"running": frozenset(Phase) - ENDED, "ended": ENDED}
-_COLUMNS = ("migration", "application", "wave", "environment", "phase", "served by", "awaits", "updated")
+_COLUMNS = ("migration", "application", "wave", "env", "phase", "served by", "awaits", "updated")
 
 
 @app.command(name="list")
@@ -81,7 +81,7 @@ def table(rows: Sequence[Mapping[str, str]], now: datetime) -> Table:
     """Rows for people."""
     shown = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
-        shown.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold", no_wrap=column == "phase")
     for row in rows:
         names = ("migrationId", "appName", "waveId", "environment", "status", "servedBy", "awaiting")
         updated = ago(datetime.fromisoformat(row["updatedAt"]), now)
