@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, WorkflowIDReusePolicy
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import (
     ApplicationError,
     FailureError,
@@ -172,14 +172,7 @@ class Journal:
     async def close(self) -> None:
         """Leave what has not left to a workflow of its own, and tell the callback workflow that nothing follows."""
         if not (self._saved and self.events.idle):
-            await workflow.start_child_workflow(
-                AfterwordWorkflow.run,
-                Afterword(row=None if self._saved else self._to_save(), events=tuple(self.events.waiting)),
-                id=afterword_id(self.status.migration_id, self.status.generation),
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                static_summary=f"What {self.status.migration_id} could not say before its end",
-            )
+            await self._leave_to_an_afterword()
         if not self._callbacks_open:
             return
         handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, self._callbacks_id)
@@ -187,6 +180,16 @@ class Journal:
             await handle.signal(CallbackWorkflow.close)
         except FailureError as error:
             self._warn("the callback workflow is gone", reason=str(error))
+
+    async def _leave_to_an_afterword(self) -> None:
+        with suppress(WorkflowAlreadyStartedError):  # by this run, before it was reset
+            await workflow.start_child_workflow(
+                AfterwordWorkflow.run,
+                Afterword(row=None if self._saved else self._to_save(), events=tuple(self.events.waiting)),
+                id=afterword_id(self.status, workflow.info().first_execution_run_id),
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                static_summary=f"What {self.status.migration_id} could not say before its end",
+            )
 
     async def _save(self) -> None:
         version = self.status.version
