@@ -81,7 +81,7 @@ def table(rows: Sequence[Mapping[str, str]], now: datetime) -> Table:
     """Rows for people."""
     shown = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
-        shown.add_column(column, overflow="fold", no_wrap=column == "phase")
+        shown.add_column(column, overflow="fold", no_wrap=column in ("migration", "phase"))
     for row in rows:
         names = ("migrationId", "appName", "waveId", "environment", "status", "servedBy", "awaiting")
         updated = ago(datetime.fromisoformat(row["updatedAt"]), now)

@@ -19,7 +19,7 @@ from localcloud.faults import FaultPlan
 ENTRY = "entry"
 """The operation of the fault plan's rules for single entries of a PutEvents, of service `events`."""
 
-_MOST_BYTES = 262_144
+_MOST_ENTRIES, _MOST_BYTES = 10, 262_144
 _TIME_BYTES = 14
 _FAILURES = {"throttle": "ThrottlingException"}
 _USUAL_FAILURE = "InternalFailure"
@@ -34,6 +34,8 @@ def install(faults: FaultPlan) -> None:
     """
 
     def put_events(self: EventsBackend, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if len(events) > _MOST_ENTRIES:
+            raise JsonRESTError("ValidationException", f"'entries' must have {_MOST_ENTRIES} members at most")
         if sum(map(_size, events)) > _MOST_BYTES:
             raise JsonRESTError("ValidationException", "Total size of the entries in the request is over the limit.")
         failures = [_failure(faults, entry) for entry in events]

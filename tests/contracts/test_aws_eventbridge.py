@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from adapters.aws import AwsSessions
 from adapters.eventbridge import EventBridge
@@ -93,6 +94,14 @@ def test_more_than_ten_events_leave_in_several_requests(bus: EventBus, cloud: Cl
     assert list(bus.put(events)) == [None] * 25
     assert heard_ids(cloud) == ids(events)
     assert [len(call.detail["entries"]) for call in cloud.calls("PutEvents")[before:]] == [10, 10, 5]
+
+
+def test_the_local_bus_takes_ten_entries_at_most_and_no_more_bytes_than_aws(cloud: Cloud) -> None:
+    client = cloud.sessions.client("events")
+    entry = {"Source": "x", "DetailType": "y", "Detail": "{}", "EventBusName": EVENT_BUS}
+    for entries in ([entry] * 11, [entry | {"Detail": json.dumps({"x": "x" * MOST_BYTES})}]):
+        with pytest.raises(ClientError, match="ValidationException"):
+            client.put_events(Entries=entries)
 
 
 def test_a_request_never_grows_beyond_what_the_bus_takes(bus: EventBus, cloud: Cloud) -> None:
