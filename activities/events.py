@@ -40,7 +40,7 @@ class Events:
         """
         if self.bus is None:
             return EventsPut(taken=None)
-        refusals = self.bus.put([for_the_bus(message) for message in request.events])
+        refusals = self.bus.put([bus_event(message) for message in request.events])
         taken = _before_the_first_refusal(refusals)
         if taken < len(request.events):
             words = f"the bus did not take {request.events[taken].id}: {refusals[taken]}"
@@ -50,8 +50,8 @@ class Events:
         return EventsPut(taken=taken)
 
 
-def for_the_bus(message: Message) -> BusEvent:
-    """The message as the bus takes it."""
+def bus_event(message: Message) -> BusEvent:
+    """A message as the bus gets it: its JSON text is the detail."""
     detail = canonical_json(message.model_dump(mode="json", by_alias=True))
     return BusEvent(id=message.id, type=message.type, time=message.timestamp, detail=detail)
 

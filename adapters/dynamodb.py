@@ -1,4 +1,4 @@
-"""Claims and the read model in DynamoDB: one table, conditional writes (API 2012-08-10).
+"""Claims in DynamoDB, beside the read model: one table, conditional writes (API 2012-08-10).
 
 A claim and up to 99 servers are taken in one transaction; more servers follow in further ones, each of which checks
 that the claim still stands. The claim outlives the migration, so that an id is used again only on purpose:
@@ -12,18 +12,15 @@ Every grant but the first raises the generation, so that row versions and marks 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from adapters.aws import AwsSessions, aws_call
-from adapters.dynamodb_table import EXPIRES, INDEXES, KEY
+from adapters.aws import aws_call
+from adapters.dynamodb_rows import DynamoRows
+from adapters.dynamodb_table import KEY
 from migration.errors import Conflict, Unavailable
 from migration.ports import Claim
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 Item = dict[str, Any]
 
@@ -33,25 +30,10 @@ _AGAIN = frozenset({"ROLLED_BACK", "REJECTED", "CANCELLED"})
 _NOTHING_TOUCHED = "FAILED"
 _LIVE = "attribute_not_exists(endedAs)"
 _FREE_OR_OURS = f"attribute_not_exists({KEY}) OR (migrationId = :id AND generation <= :generation)"
-_OWN = frozenset({KEY, EXPIRES, "version", INDEXES["by-application"]})
-"""Attributes of a row that are the table's, not the row's."""
 
 
-class DynamoMigrations:
+class DynamoMigrations(DynamoRows):
     """The state table, as `MigrationStore`."""
-
-    def __init__(self, sessions: AwsSessions, table: str, *, region: str | None = None) -> None:
-        """Nothing is called yet.
-
-        Args:
-            sessions: Where clients come from.
-            table: The table's name; see `adapters.dynamodb_table`.
-            region: None: the default one.
-        """
-        self._client: DynamoDBClient = sessions.client("dynamodb", region=region)
-        self._table = table
-
-    # --- claims ------------------------------------------------------------------------------------------------
 
     def claim(self, claim: Claim, server_keys: Sequence[str], *, again: bool) -> Claim:
         """Claim the migration id and each source server. `claim.generation` is not looked at: the answer's counts.
@@ -97,7 +79,7 @@ class DynamoMigrations:
                 self._give_back(item[KEY], ours)
 
     def _claim_item(self, migration_id: str) -> Item | None:
-        return self._get({"S": f"claim#{migration_id}"})
+        return self._item(f"claim#{migration_id}")
 
     def _take_claim(self, granted: Claim, held: Item | None) -> Item:
         """Write the claim, if it is still as it was read."""
@@ -193,39 +175,6 @@ class DynamoMigrations:
             yield from reply["Responses"].get(self._table, ())
             if reply.get("UnprocessedKeys"):
                 raise Unavailable("BatchGetItem: DynamoDB gave only a part of the servers")
-
-    # --- the read model ----------------------------------------------------------------------------------------
-
-    def save(self, migration_id: str, version: int, row: Mapping[str, str], *, expires_at: datetime | None) -> bool:
-        """Write the row unless a newer version is there; returns whether the row is this version now."""
-        item: Item = {name: {"S": value} for name, value in row.items() if value or name not in INDEXES.values()}
-        item |= {KEY: {"S": f"migration#{migration_id}"}, "version": {"N": str(version)}}
-        if row.get("appName") and row.get("status"):
-            item[INDEXES["by-application"]] = {"S": f"{row['appName']}#{row['status']}"}
-        if expires_at is not None:
-            item[EXPIRES] = {"N": str(int(expires_at.timestamp()))}
-        try:
-            with aws_call("PutItem"):
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=item,
-                    ConditionExpression="attribute_not_exists(version) OR version < :version",
-                    ExpressionAttributeValues={":version": item["version"]},
-                )
-        except Conflict:
-            # Ours, when the reply to an earlier call got lost.
-            there = self._get(item[KEY])
-            return there is not None and there["version"] == item["version"]
-        return True
-
-    def get(self, migration_id: str) -> Mapping[str, str] | None:
-        """The row as last saved, or None."""
-        item = self._get({"S": f"migration#{migration_id}"})
-        return None if item is None else {name: value["S"] for name, value in item.items() if name not in _OWN}
-
-    def _get(self, key: Any) -> Item | None:
-        with aws_call("GetItem"):
-            return self._client.get_item(TableName=self._table, Key={KEY: key}, ConsistentRead=True).get("Item")
 
 
 def _granted(claim: Claim, held: Item | None, *, again: bool) -> Claim:

@@ -18,7 +18,14 @@ EXPIRES = "expiresAt"
 
 UPDATED = "updatedAt"
 INDEXES = {"by-wave": "waveId", "by-status": "status", "by-application": "appName#status"}
-"""Index name to its partition key; each is sorted by `updatedAt` and carries whole rows."""
+"""Index name to its partition key; each is sorted by `updatedAt`."""
+
+LISTED = (
+    *("migrationId", "appName", "environment", "waveId", "status", "message", "servedBy", "awaiting", "generation"),
+    *("startedAt", "endedAt", UPDATED),
+)
+"""What the indexes carry of a row: what a list shows. The whole status is in the row itself alone: a listing would
+read, and every write would copy, hundreds of kilobytes of it."""
 
 TABLE: dict[str, Any] = {
     "BillingMode": "PAY_PER_REQUEST",
@@ -33,7 +40,10 @@ TABLE: dict[str, Any] = {
                 {"AttributeName": attribute, "KeyType": "HASH"},
                 {"AttributeName": UPDATED, "KeyType": "RANGE"},
             ],
-            "Projection": {"ProjectionType": "ALL"},
+            "Projection": {
+                "ProjectionType": "INCLUDE",
+                "NonKeyAttributes": [name for name in LISTED if name not in (UPDATED, attribute)],
+            },
         }
         for index, attribute in INDEXES.items()
     ],

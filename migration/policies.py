@@ -152,11 +152,11 @@ CALLBACK_KEEP_DEAD_LETTERS = timedelta(days=30)
 READ_MODEL_KEPT = timedelta(days=400)
 """How long the row of an ended migration stays in the read model."""
 
-PUBLISH_BEFORE_RENEWAL = 5 * _SECOND
+PUBLISH_BEFORE_RENEWAL = 15 * _SECOND
 """How long a migration that continues as new waits for what is just leaving; the rest is carried over."""
 
-EVENTS_AT_ONCE = 50
-"""How many events one activity sends."""
+EVENTS_AT_ONCE = 10
+"""How many events one activity sends: what EventBridge takes in one request, so that each request counts."""
 
 EVENTS_PAUSE = 5 * _MINUTE
 """How long events wait after the bus refused them in a way that no retry of a call helps against."""

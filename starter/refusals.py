@@ -13,7 +13,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.events import for_the_bus
+from activities.events import bus_event
 from adapters.sqs import RequestQueue
 from migration.errors import MigrationError, Unavailable
 from migration.messages import Message, RequestRefused
@@ -75,7 +75,7 @@ class Refusals:
         if self.bus is None:
             return
         try:
-            (trouble,) = await asyncio.to_thread(self.bus.put, [for_the_bus(refusal)])
+            (trouble,) = await asyncio.to_thread(self.bus.put, [bus_event(refusal)])
         except MigrationError as error:
             trouble = str(error)
         if trouble is None:

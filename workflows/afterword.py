@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from migration import policies
     from migration.messages import Message
     from migration.models import Model
+    from migration.status import MigrationStatus
     from workflows.events import EventOutbox
 
 
@@ -20,9 +21,9 @@ class Afterword(Model):
     events: tuple[Message, ...] = ()
 
 
-def afterword_id(migration_id: str, generation: int) -> str:
-    """The workflow id; the slash keeps it apart from every migration id."""
-    return f"afterword/{migration_id}/{generation}"
+def afterword_id(status: MigrationStatus, run_id: str) -> str:
+    """The workflow id; the slash keeps it apart from every migration id. The run stands for a generation of none."""
+    return f"afterword/{status.migration_id}/{status.generation or run_id}"
 
 
 @workflow.defn

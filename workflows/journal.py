@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, WorkflowIDReusePolicy
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import (
     ApplicationError,
     FailureError,
@@ -172,14 +172,7 @@ class Journal:
     async def close(self) -> None:
         """Leave what has not left to a workflow of its own, and tell the callback workflow that nothing follows."""
         if not (self._saved and self.events.idle):
-            await workflow.start_child_workflow(
-                AfterwordWorkflow.run,
-                Afterword(row=None if self._saved else self._to_save(), events=tuple(self.events.waiting)),
-                id=afterword_id(self.status.migration_id, self.status.generation),
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                static_summary=f"What {self.status.migration_id} could not say before its end",
-            )
+            await self._leave_to_an_afterword()
         if not self._callbacks_open:
             return
         handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, self._callbacks_id)
@@ -187,6 +180,16 @@ class Journal:
             await handle.signal(CallbackWorkflow.close)
         except FailureError as error:
             self._warn("the callback workflow is gone", reason=str(error))
+
+    async def _leave_to_an_afterword(self) -> None:
+        with suppress(WorkflowAlreadyStartedError):  # by this run, before it was reset
+            await workflow.start_child_workflow(
+                AfterwordWorkflow.run,
+                Afterword(row=None if self._saved else self._to_save(), events=tuple(self.events.waiting)),
+                id=afterword_id(self.status, workflow.info().first_execution_run_id),
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                static_summary=f"What {self.status.migration_id} could not say before its end",
+            )
 
     async def _save(self) -> None:
         version = self.status.version
@@ -247,13 +250,23 @@ class Journal:
 
     def _row(self) -> dict[str, str]:
         status = self.status
+        optional = {
+            "waveId": status.wave_id,
+            "awaiting": status.awaiting and f"{status.awaiting.what}: {_who(status.awaiting)}",
+            "endedAt": status.ended and status.ended.isoformat(),
+        }
         return {
+            "migrationId": status.migration_id,
             "status": status.phase,
             "appName": status.app_name,
             "environment": status.environment,
+            "message": status.message,
+            "servedBy": status.served_by,
+            "generation": str(status.generation),
+            "startedAt": status.started.isoformat(),
             "updatedAt": status.updated.isoformat(),
             "document": canonical_json(status.model_dump(mode="json", by_alias=True)),
-            **({"waveId": status.wave_id} if status.wave_id else {}),
+            **{name: value for name, value in optional.items() if value},
         }
 
     def _expiry(self) -> datetime | None:
@@ -264,8 +277,7 @@ class Journal:
         status = self.status
         lines = [f"**{status.phase}** · {status.message}", summary(self.request), f"served by: {status.served_by}"]
         if status.awaiting:
-            who = ", ".join(status.awaiting.who) or "an operator"
-            lines.append(f"waiting for {who}: {status.awaiting.message}")
+            lines.append(f"waiting for {_who(status.awaiting)}: {status.awaiting.message}")
         table = ["| step | state | entry | started | ended |", "|---|---|---|---|---|", *map(_row, status.steps)]
         return "\n\n".join([*lines, "\n".join(table)])
 
@@ -273,6 +285,10 @@ class Journal:
 def _row(line: StepProgress) -> str:
     cells = (line.step, _STEP_MARKS[line.state], line.entry or "", _clock(line.started), _clock(line.ended))
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def _who(awaiting: Awaiting) -> str:
+    return ", ".join(awaiting.who) or "an operator"
 
 
 def introduce(request: MigrationRequest) -> None:

@@ -1,7 +1,8 @@
 """The local EventBridge: moto's, as strict as AWS about sizes, and with entries that fail by the fault plan.
 
-moto delivers to queues by itself. It refuses a request for a bus that is not there, where AWS takes the events and
-drops them; here they are dropped, too.
+moto delivers to queues by itself, by a template that leaves the account out and puts values into the words of others:
+here a target without a template gets the event as it is. moto refuses a request for a bus that is not there, where AWS
+takes the events and drops them; here they are dropped, too.
 """
 
 import json
@@ -11,17 +12,19 @@ from uuid import uuid4
 
 from moto.core.exceptions import JsonRESTError
 from moto.events.models import EventsBackend
+from moto.events.utils import EventTemplateParser
 
 from localcloud.faults import FaultPlan
 
 ENTRY = "entry"
 """The operation of the fault plan's rules for single entries of a PutEvents, of service `events`."""
 
-_MOST_BYTES = 262_144
+_MOST_ENTRIES, _MOST_BYTES = 10, 262_144
 _TIME_BYTES = 14
 _FAILURES = {"throttle": "ThrottlingException"}
 _USUAL_FAILURE = "InternalFailure"
 _put_events = EventsBackend.put_events
+_parse = EventTemplateParser.parse
 
 
 def install(faults: FaultPlan) -> None:
@@ -31,6 +34,8 @@ def install(faults: FaultPlan) -> None:
     """
 
     def put_events(self: EventsBackend, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if len(events) > _MOST_ENTRIES:
+            raise JsonRESTError("ValidationException", f"'entries' must have {_MOST_ENTRIES} members at most")
         if sum(map(_size, events)) > _MOST_BYTES:
             raise JsonRESTError("ValidationException", "Total size of the entries in the request is over the limit.")
         failures = [_failure(faults, entry) for entry in events]
@@ -39,6 +44,7 @@ def install(faults: FaultPlan) -> None:
         return [failure or next(results) for failure in failures]
 
     EventsBackend.put_events = put_events
+    EventTemplateParser.parse = staticmethod(_for_the_target)
 
 
 def names_of(entry: Mapping[str, Any]) -> list[str]:
@@ -63,6 +69,13 @@ def _failure(faults: FaultPlan, entry: Mapping[str, Any]) -> dict[str, Any] | No
         return None
     code = rule.code or _FAILURES.get(rule.action, _USUAL_FAILURE)
     return {"ErrorCode": code, "ErrorMessage": rule.message or "the entry is refused by the fault plan"}
+
+
+def _for_the_target(input_template: str | None, input_paths_map: dict[str, Any], event: Any) -> dict[str, Any]:
+    if input_template:
+        transformed: dict[str, Any] = _parse(input_template, input_paths_map, event)
+        return transformed
+    return {name: value for name, value in event.items() if name != "ingestion-time"}
 
 
 def _deliver(backend: EventsBackend, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

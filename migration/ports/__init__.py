@@ -38,7 +38,7 @@ from migration.ports.source import (
     SourceHypervisor,
     SourceMachine,
 )
-from migration.ports.store import Claim, MigrationStore
+from migration.ports.store import Claim, MigrationStore, RowPage, RowsWanted
 from migration.ports.target import Clouds, Subnet, TargetCloud, TargetInstance, Where
 
 __all__ = [
@@ -72,6 +72,8 @@ __all__ = [
     "Replication",
     "ReplicationService",
     "ReplicationSettings",
+    "RowPage",
+    "RowsWanted",
     "SecretStore",
     "SourceHypervisor",
     "SourceMachine",

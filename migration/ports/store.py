@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from migration.models import Model
+from migration.status import Phase
 
 
 class Claim(Model):
@@ -15,6 +16,31 @@ class Claim(Model):
     request_hash: str
     workflow_run: str
     status: str | None = None
+
+
+class RowsWanted(Model):
+    """Which rows of the read model.
+
+    Attributes:
+        wave_id: Of this wave alone.
+        app_name: Of this application alone.
+        statuses: In one of these; none: in any.
+        limit: How many at a time.
+        after: `next` of the page before, of the same question.
+    """
+
+    wave_id: str | None = None
+    app_name: str | None = None
+    statuses: tuple[Phase, ...] = ()
+    limit: int = 50
+    after: str | None = None
+
+
+class RowPage(Model):
+    """Some rows, with what a list shows of each, and where the next ones begin; None: there are no more."""
+
+    rows: tuple[Mapping[str, str], ...]
+    next: str | None = None
 
 
 class MigrationStore(Protocol):
@@ -33,7 +59,20 @@ class MigrationStore(Protocol):
         """Give the servers back and mark the claim as ended; it stays, so that no id is used twice by accident."""
 
     def save(self, migration_id: str, version: int, row: Mapping[str, str], *, expires_at: datetime | None) -> bool:
-        """Write the row unless a newer version is there; returns whether the row is this version now."""
+        """Write status and details in one, unless a newer version is there; whether the row is this version now.
+
+        Args:
+            migration_id: Whose row.
+            version: Rises with every change, over all generations.
+            row: All of it: what `get` answers then.
+            expires_at: When it may be forgotten; None: the migration has not ended.
+        """
 
     def get(self, migration_id: str) -> Mapping[str, str] | None:
         """The row as last saved, or None."""
+
+    def find(self, wanted: RowsWanted) -> RowPage:
+        """List rows: of a wave the latest change first, otherwise status by status, of each the latest change first.
+
+        Raises `ValidationError` when `after` is no page of this list.
+        """

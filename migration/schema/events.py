@@ -16,7 +16,8 @@ Written by `python -m migration.schema` from `migration/messages.py`; `make chec
 What happens to a migration is told on the EventBridge bus that the setting `event_bus` names, and to the request's
 `callbackUrl`. Both get the same messages: the body of a callback is the `detail` of an event.
 
-- On the bus, `source` is `migrator` and `detail-type` is the message's type.
+- On the bus, `source` is `migrator` and `detail-type` is the message's type. Workers need `events:PutEvents` and
+  `events:DescribeEventBus`.
 - A message arrives at least once. Its `id` stays the same, so a reader drops what it has seen:
   `MIGRATION-ID:GENERATION:SEQUENCE`, where the run's id stands for the generation of a try that got no claim.
 - Bus and callbacks count by themselves: `sequence` rises by one on each way, and tells the order. Events leave in that

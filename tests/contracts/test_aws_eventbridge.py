@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from adapters.aws import AwsSessions
 from adapters.eventbridge import EventBridge
@@ -14,7 +15,7 @@ from localcloud.aws.seed import EVENT_BUS
 from localcloud.faults import Rule
 from migration.errors import PrerequisiteError, Unavailable
 from migration.ports import BusEvent, EventBus
-from tests.contracts.aws_cloud import Cloud, local_aws
+from tests.contracts.aws_cloud import ACCOUNT, REGION, Cloud, local_aws
 
 MOST_BYTES = 262_144
 AT = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -76,6 +77,16 @@ def test_events_arrive_in_order_with_type_source_and_time(bus: EventBus, cloud: 
     assert [event["detail"]["id"] for event in arrived] == ids(events)
     assert {(event["source"], event["detail-type"]) for event in arrived} == {("migrator", "MigrationStatusChanged")}
     assert {event["time"] for event in arrived} == {"2026-11-23T10:00:00Z"}
+    assert {(event["account"], event["region"]) for event in arrived} == {(ACCOUNT, REGION)}
+    assert arrived[0].keys() == {
+        *("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail")
+    }
+
+
+def test_words_that_look_like_a_template_arrive_as_they_are(bus: EventBus, cloud: Cloud) -> None:
+    bus.put(some(1, message="expected <id>, found <source>"))
+    (arrived,) = heard(cloud)
+    assert arrived["detail"]["data"]["message"] == "expected <id>, found <source>"
 
 
 def test_more_than_ten_events_leave_in_several_requests(bus: EventBus, cloud: Cloud) -> None:
@@ -83,6 +94,14 @@ def test_more_than_ten_events_leave_in_several_requests(bus: EventBus, cloud: Cl
     assert list(bus.put(events)) == [None] * 25
     assert heard_ids(cloud) == ids(events)
     assert [len(call.detail["entries"]) for call in cloud.calls("PutEvents")[before:]] == [10, 10, 5]
+
+
+def test_the_local_bus_takes_ten_entries_at_most_and_no_more_bytes_than_aws(cloud: Cloud) -> None:
+    client = cloud.sessions.client("events")
+    entry = {"Source": "x", "DetailType": "y", "Detail": "{}", "EventBusName": EVENT_BUS}
+    for entries in ([entry] * 11, [entry | {"Detail": json.dumps({"x": "x" * MOST_BYTES})}]):
+        with pytest.raises(ClientError, match="ValidationException"):
+            client.put_events(Entries=entries)
 
 
 def test_a_request_never_grows_beyond_what_the_bus_takes(bus: EventBus, cloud: Cloud) -> None:

@@ -1,19 +1,28 @@
 """What any store of claims and rows does: DynamoDB's, and the one in memory that other tests use."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 import pytest
 
 from adapters.dynamodb import DynamoMigrations
 from adapters.dynamodb_table import ensure_table
-from migration.errors import Conflict
-from migration.ports import Claim, MigrationStore
+from migration.errors import Conflict, ValidationError
+from migration.ports import Claim, MigrationStore, RowsWanted
+from migration.status import Phase
 from tests.contracts.aws_cloud import local_aws
 from tests.fakes.store import FakeStore
 
 TABLE = "migrator-state"
-ROW = {"status": "TESTING", "appName": "billing", "updatedAt": "2026-11-23T10:00:00+00:00", "document": "{}"}
+ROW = {
+    "migrationId": "mig-billing",
+    "status": "TESTING",
+    "appName": "billing",
+    "updatedAt": "2026-11-23T10:00:00+00:00",
+    "document": "{}",
+}
 _numbers = count(1)
 
 
@@ -150,3 +159,99 @@ def test_a_late_write_never_moves_a_row_back_and_a_repeated_one_counts_as_writte
     assert not store.save(name, 4, ROW, expires_at=None)
     assert store.save(name, 5, newer, expires_at=None)
     assert store.get(name) == newer
+
+
+# --- lists -------------------------------------------------------------------------------------------------------
+
+
+def save(store: MigrationStore, name: str, number: int, status: str, **parts: str) -> str:
+    """Save the `number`-th row of a list, a minute later than the one before; returns its id."""
+    updated = datetime(2026, 11, 23, tzinfo=UTC) + timedelta(minutes=number)
+    migration_id = f"{name}-{number:02}"
+    row = {
+        "migrationId": migration_id,
+        "status": status,
+        "appName": name,
+        "environment": "prod",
+        "servedBy": "source",
+        "updatedAt": updated.isoformat(),
+        "document": "{}",
+    }
+    store.save(migration_id, 1, row | parts, expires_at=None)
+    return migration_id
+
+
+def listed(store: MigrationStore, limit: int = 50, **wanted: Any) -> list[Sequence[str]]:
+    """The ids of a whole list, page by page."""
+    pages, after = list[Sequence[str]](), None
+    while True:
+        page = store.find(RowsWanted(limit=limit, after=after, **wanted))
+        pages.append([row["migrationId"] for row in page.rows])
+        after = page.next
+        if after is None:
+            return pages
+
+
+def test_a_wave_is_listed_with_its_latest_change_first_and_without_documents(store: MigrationStore, name: str) -> None:
+    ids = [save(store, name, number, "TESTING", waveId=name) for number in range(3)]
+    save(store, name, 3, "TESTING", waveId=f"{name}-other")
+    page = store.find(RowsWanted(wave_id=name))
+    assert [row["migrationId"] for row in page.rows] == ids[::-1]
+    assert page.next is None
+    assert page.rows[0] == {
+        "migrationId": ids[2],
+        "status": "TESTING",
+        "appName": name,
+        "environment": "prod",
+        "servedBy": "source",
+        "waveId": name,
+        "updatedAt": "2026-11-23T00:02:00+00:00",
+    }
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
+def test_pages_leave_nothing_out_and_say_nothing_twice(store: MigrationStore, name: str, limit: int) -> None:
+    ids = [save(store, name, number, "TESTING", waveId=name) for number in range(5)]
+    pages = listed(store, limit, wave_id=name)
+    assert [each for page in pages for each in page] == ids[::-1]
+    assert {len(page) for page in pages[:-1]} <= {limit}
+    assert pages[-1] != []
+
+
+def test_a_wave_is_sifted_by_application_and_status(store: MigrationStore, name: str) -> None:
+    wanted = [save(store, name, number, "SOAKING", waveId=name) for number in (1, 3)]
+    for number, status, app in ((2, "TESTING", name), (4, "SOAKING", "other"), (5, "COMPLETED", name)):
+        save(store, name, number, status, waveId=name, appName=app)
+    asked = {"wave_id": name, "app_name": name, "statuses": (Phase.SOAKING, Phase.FAILED)}
+    assert listed(store, 1, **asked) == [[wanted[1]], [wanted[0]]]
+
+
+def test_an_application_is_listed_status_by_status_over_pages(store: MigrationStore, name: str) -> None:
+    ids = [save(store, name, number, status) for number, status in enumerate(("COMPLETED", "TESTING", "COMPLETED"))]
+    assert listed(store, 2, app_name=name) == [[ids[1], ids[2]], [ids[0]]]
+    assert listed(store, app_name=name, statuses=(Phase.COMPLETED,)) == [[ids[2], ids[0]]]
+    assert listed(store, app_name=name, statuses=(Phase.SOAKING,)) == [[]]
+
+
+def test_rows_of_a_status_are_listed_and_a_row_is_in_one_status_at_a_time(store: MigrationStore, name: str) -> None:
+    migration_id = save(store, name, 1, "SWITCHING")
+    assert migration_id in listed(store, statuses=(Phase.SWITCHING,))[0]
+    later = {
+        "migrationId": migration_id,
+        "status": "SOAKING",
+        "appName": name,
+        "updatedAt": "2026-11-24T00:00:00+00:00",
+    }
+    store.save(migration_id, 2, later, expires_at=None)
+    assert migration_id not in listed(store, statuses=(Phase.SWITCHING,))[0]
+    assert migration_id in listed(store, statuses=(Phase.SOAKING,))[0]
+    assert migration_id in [each for page in listed(store, 3) for each in page]
+
+
+def test_a_page_of_another_list_and_no_page_at_all_are_refused(store: MigrationStore, name: str) -> None:
+    for number in range(2):
+        save(store, name, number, "TESTING", waveId=name)
+    after = store.find(RowsWanted(wave_id=name, limit=1)).next
+    for wrong in (after, "bm8gcGFnZQ==", "\N{SNOWMAN}"):
+        with pytest.raises(ValidationError, match="no page of this list"):
+            store.find(RowsWanted(wave_id=f"{name}-other", after=wrong))

@@ -107,6 +107,7 @@ class LocalCloud:
         self.temporal_binary = find_temporal(lambda _: None)
         self._clients: list[Client] = []
         self._letters: dict[str, list[DeadLetter]] = defaultdict(list)
+        self._events: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_WITHIN
@@ -196,7 +197,7 @@ class LocalCloud:
 
     async def dead_letters(self) -> dict[str, list[DeadLetter]]:
         """Every dead letter so far, by the id that its message had on the request queue."""
-        while messages := await asyncio.to_thread(self._take_dead_letters):
+        while messages := await asyncio.to_thread(self._take, self.local["queues"]["dead_letters"]):
             for message in messages:
                 said = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
                 letter = DeadLetter(
@@ -208,14 +209,21 @@ class LocalCloud:
                 self._letters[said["originalMessageId"]].append(letter)
         return self._letters
 
-    def _take_dead_letters(self) -> list[dict[str, Any]]:
-        queue = self.local["queues"]["dead_letters"]
+    def _take(self, queue: str) -> list[dict[str, Any]]:
         reply = self._sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
         messages: list[dict[str, Any]] = reply.get("Messages", [])
         if messages:
             entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
             self._sqs.delete_message_batch(QueueUrl=queue, Entries=entries)
         return messages
+
+    async def events(self, migration_id: str) -> list[dict[str, Any]]:
+        """What came to the queue behind the event bus about a migration so far, in the order in which it came."""
+        while messages := await asyncio.to_thread(self._take, self.local["events"]["queue"]):
+            for message in messages:
+                event = json.loads(message["Body"])
+                self._events[event["detail"]["data"]["migrationId"]].append(event)
+        return self._events[migration_id]
 
     async def request_queue_is_empty(self) -> bool:
         """Whether no message waits and none is being looked at."""

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from jsonschema import Draft202012Validator
 
+from migration.messages import MessageType
+from migration.schema import event_schema
 from migration.status import MigrationStatus, Phase, StepState
-from tests.e2e.local_cloud import LocalCloud, Ran, decoded, mark_of
+from tests.e2e.local_cloud import LocalCloud, Ran, decoded, mark_of, until
 from tests.e2e.stories import Stories, story
 
 MIGRATION = "mig-billing"
@@ -88,6 +91,39 @@ async def test_callbacks_arrive_signed_and_in_order_without_a_gap(cloud: LocalCl
         *("PREPARING", "REPLICATING", "TESTING", "AWAITING_APPROVAL", "CUTTING_OVER", "VERIFYING", "SWITCHING"),
         *("SOAKING", "FINALIZING", "DECOMMISSIONING", "COMPLETED"),
     ]
+
+
+async def test_every_transition_arrives_behind_the_event_bus_in_order_and_once(
+    cloud: LocalCloud, stories: Stories
+) -> None:
+    await stories.told(completes)
+
+    async def heard() -> bool:
+        return [event["detail-type"] for event in await cloud.events(MIGRATION)][-1:] == ["MigrationSucceeded"]
+
+    await until("the last event of mig-billing", heard, within=30)
+    events = await cloud.events(MIGRATION)
+    details = [event["detail"] for event in events]
+    assert [detail["id"] for detail in details] == [f"{MIGRATION}:1:{number}" for number in range(1, len(events) + 1)]
+    assert {(event["source"], event["account"]) for event in events} == {("migrator", "123456789012")}
+    assert [event["detail-type"] for event in events] == [detail["type"] for detail in details]
+    assert [f"{detail['type']} {detail['data']['status']}" for detail in details] == [
+        "MigrationRequested VALIDATING",
+        *(f"MigrationStatusChanged {phase}" for phase in ("PREPARING", "REPLICATING", "TESTING", "AWAITING_APPROVAL")),
+        "ApprovalRequested AWAITING_APPROVAL",
+        *(f"MigrationStatusChanged {phase}" for phase in ("CUTTING_OVER", "VERIFYING", "SWITCHING", "SOAKING")),
+        *(f"MigrationStatusChanged {phase}" for phase in ("FINALIZING", "DECOMMISSIONING")),
+        "MigrationSucceeded COMPLETED",
+    ]
+    for detail in details:
+        Draft202012Validator(event_schema(MessageType(detail["type"]))).validate(detail)
+
+
+async def test_the_list_of_a_wave_has_the_migration_as_it_ended(cloud: LocalCloud, stories: Stories) -> None:
+    await stories.told(completes)
+    listed = await cloud.migrator("list", "--wave", "wave-local", "--app", "billing", "--status", "ended", "-o", "json")
+    (row,) = listed.json["migrations"]
+    assert (row["migrationId"], row["status"], row["servedBy"]) == (MIGRATION, Phase.COMPLETED, "target")
 
 
 async def test_the_read_model_ends_with_the_migrations_last_word(cloud: LocalCloud, stories: Stories) -> None:

@@ -34,8 +34,8 @@ LANES = 7
 MOST_KILLS = 2
 """In one run: each costs some seconds."""
 
-_ROWS = "dynamodb"
-"""How often rows are written depends on how fast the store is: only the first of each is a sure point."""
+_RECORDS = frozenset({"dynamodb", "events"})
+"""How often rows are written, and events put, depends on how fast that is: only the first of each is a sure point."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,9 @@ def _case(undisturbed: Mapping[str, Outcome], name: str, kind: Fault) -> Case:
 def _points(outcome: Outcome, kind: Fault) -> list[Point]:
     if kind == UNRECORDED:
         return spread(activity_points(outcome.activities))
-    return spread([one for one in points(outcome.entries, outcome.names) if one.service != _ROWS or one.nth == 1])
+    return spread(
+        [one for one in points(outcome.entries, outcome.names) if one.service not in _RECORDS or one.nth == 1]
+    )
 
 
 def _dealt(found: Sequence[Point], kind: Fault) -> tuple[Point, ...]:

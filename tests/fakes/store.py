@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from migration.errors import Conflict
-from migration.ports import Claim
+from migration.errors import Conflict, ValidationError
+from migration.ports import Claim, RowPage, RowsWanted
+from migration.status import Phase
 from tests.fakes.calls import Faulty
 
 _AGAIN_AFTER = {"ROLLED_BACK", "REJECTED", "CANCELLED"}
@@ -83,3 +84,24 @@ class FakeStore(Faulty):
 
     def get(self, migration_id: str) -> Mapping[str, str] | None:
         return self.rows[migration_id][1] if migration_id in self.rows else None
+
+    def find(self, wanted: RowsWanted) -> RowPage:
+        rows = sorted((row for _, row in self.rows.values()), key=lambda row: row["updatedAt"], reverse=True)
+        if wanted.wave_id is None:
+            rows.sort(key=lambda row: list(Phase).index(Phase(row["status"])))
+        found = [row for row in rows if self._is_wanted(row, wanted)]
+        question = repr(wanted.model_copy(update={"limit": 0, "after": None}))
+        if wanted.after is not None and wanted.after.partition("@")[2] != question:
+            raise ValidationError("that is no page of this list")
+        begin = int(wanted.after.partition("@")[0]) if wanted.after else 0
+        end = begin + wanted.limit
+        listed = tuple({name: value for name, value in row.items() if name != "document"} for row in found[begin:end])
+        return RowPage(rows=listed, next=f"{end}@{question}" if end < len(found) else None)
+
+    @staticmethod
+    def _is_wanted(row: Mapping[str, str], wanted: RowsWanted) -> bool:
+        return (
+            wanted.wave_id in (None, row.get("waveId"))
+            and wanted.app_name in (None, row["appName"])
+            and (not wanted.statuses or row["status"] in wanted.statuses)
+        )

@@ -16,7 +16,7 @@ from tests.sweep.orders import Told
 
 Effect = tuple[str, str]
 
-REPEATABLE = frozenset({"dynamodb", "sqs", "callback"})
+REPEATABLE = frozenset({"dynamodb", "sqs", "callback", "events"})
 """Services whose calls may be made twice: by condition a second one changes nothing, or its receiver can tell."""
 
 SETTERS = frozenset(
@@ -70,10 +70,14 @@ class Outcome:
 
     @property
     def messages(self) -> set[str]:
-        """The callbacks that arrived: their place in the order, and what they say."""
-        prefix = f"{self.names.migration_id}"
-        arrived = (entry.detail for entry in self.entries if entry.service == "callback")
-        return {f"{each['webhook-id'].removeprefix(prefix)} {each['type']}" for each in arrived}
+        """The callbacks and events that arrived: their place in the order, and what they say."""
+        own = f"{self.names.migration_id}:"
+        callbacks = (entry.detail for entry in self.entries if entry.service == "callback")
+        puts = (entry.detail for entry in self.entries if entry.service == "events")
+        events = ((event["type"], name) for put in puts for event in put["entries"] for name in event["names"])
+        return {f"callback {each['webhook-id'].removeprefix(own)} {each['type']}" for each in callbacks} | {
+            f"event {name.removeprefix(own)} {kind}" for kind, name in events if name.startswith(own)
+        }
 
 
 def entries_of(entries: Iterable[Entry], names: Names) -> list[Entry]:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
 from localcloud.temporal import search_attributes
@@ -49,8 +49,25 @@ async def test_the_last_row_says_how_it_ended_and_when_it_may_be_forgotten(stage
     document = MigrationStatus.model_validate_json(last.row.pop("document"))
     updated = last.row.pop("updatedAt")
     assert updated == document.updated.isoformat()
-    assert last.row == {"status": "COMPLETED", "appName": "billing", "environment": "dev", "waveId": "wave-07"}
+    assert last.row.pop("endedAt") == updated
+    assert last.row.pop("startedAt") == document.started.isoformat()
+    assert last.row == {
+        "migrationId": migration.migration_id,
+        "status": "COMPLETED",
+        "appName": "billing",
+        "environment": "dev",
+        "waveId": "wave-07",
+        "message": "all requested steps are done",
+        "servedBy": "source",
+        "generation": "1",
+    }
     assert document == await migration.status()
+
+
+async def test_a_row_says_who_is_awaited(stage: Stage) -> None:
+    migration = await stage.start_light()
+    await migration.stands(Phase.AWAITING_APPROVAL, "approve")
+    assert migration.world.rows[-1].row["awaiting"] == f"approve: {APPROVER}, approver-2@example.com"
 
 
 async def test_a_read_model_that_is_down_for_a_while_catches_up(stage: Stage) -> None:
@@ -240,7 +257,7 @@ async def test_what_an_ended_migration_could_not_say_leaves_later(stage: Stage) 
     assert (world.rows, world.events) == ([], [])
     for name in ("put_events", "save_state"):
         world.repair(name)
-    await asyncio.wait_for(stage.client.get_workflow_handle(afterword_id(migration.migration_id, 1)).result(), 60)
+    await asyncio.wait_for((await afterword(migration)).result(), 60)
     assert told_in_full(migration)
     assert [row.row["status"] for row in world.rows] == ["COMPLETED"]
     assert world.rows[0].expires_at is not None
@@ -265,9 +282,9 @@ async def test_a_bus_that_refuses_everything_fails_no_migration(stage: Stage) ->
     world.fail("put_events", times=1000)
     migration = await stage.start_light(world, **PREPARE_ONLY)
     assert (await migration.ends()).status is Phase.COMPLETED
-    afterword = stage.client.get_workflow_handle(afterword_id(migration.migration_id, 1))
-    assert (await afterword.describe()).status is WorkflowExecutionStatus.RUNNING
-    await afterword.terminate("the test is over")
+    left = await afterword(migration)
+    assert (await left.describe()).status is WorkflowExecutionStatus.RUNNING
+    await left.terminate("the test is over")
 
 
 async def test_without_a_bus_events_stay_with_the_migration_and_each_run_asks_once(stage: Stage) -> None:
@@ -277,6 +294,11 @@ async def test_without_a_bus_events_stay_with_the_migration_and_each_run_asks_on
     assert migration.world.calls.count("put_events") <= runs
     kept = (await migration.handle.query("carried", result_type=dict))["events"]
     assert [event["id"] for event in kept] == ids(migration, len(kept))
+
+
+async def afterword(migration: Migration) -> WorkflowHandle[Any, Any]:
+    """The workflow that says what the migration could not."""
+    return migration.client.get_workflow_handle(afterword_id(await migration.status(), ""))
 
 
 def told_in_full(migration: Migration) -> bool:
