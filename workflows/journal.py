@@ -37,7 +37,7 @@ with workflow.unsafe.imports_passed_through():
         StepState,
     )
     from migration.steps import Step
-    from workflows.callbacks import CallbackWorkflow, OpenCallbacks, callbacks_id
+    from workflows.callbacks import OpenCallbacks, callbacks_id
 
 PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
 WAVE = SearchAttributeKey.for_keyword("WaveId")
@@ -162,9 +162,9 @@ class Journal:
         """Tell the callback workflow that nothing follows; it goes on by itself."""
         if not self._callbacks_open:
             return
-        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, self._callbacks_id)
+        handle = workflow.get_external_workflow_handle(self._callbacks_id)
         try:
-            await handle.signal(CallbackWorkflow.close)
+            await handle.signal("close")
         except FailureError as error:
             self._warn("the callback workflow is gone", reason=str(error))
 
@@ -202,7 +202,7 @@ class Journal:
         if not self._callbacks_open:
             with suppress(WorkflowAlreadyStartedError):
                 await workflow.start_child_workflow(
-                    CallbackWorkflow.run,
+                    "CallbackWorkflow",
                     OpenCallbacks(
                         migration_id=self.status.migration_id,
                         url=str(self.request.callback_url),
@@ -213,8 +213,8 @@ class Journal:
                     static_summary=f"Callbacks of {self.status.migration_id}",
                 )
             self._callbacks_open = True
-        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, self._callbacks_id)
-        await handle.signal(CallbackWorkflow.deliver, message)
+        handle = workflow.get_external_workflow_handle(self._callbacks_id)
+        await handle.signal("deliver", message)
 
     def _warn(self, words: str, **details: Any) -> None:
         workflow.logger.warning(words, extra={"correlation_id": self.status.correlation_id, **details})
