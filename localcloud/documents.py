@@ -222,7 +222,7 @@ dead_letter_queue_url = "{local["queues"]["dead_letters"]}"
 state_region = "{local["region"]}"
 dns_servers = ["{local["dns"]}"]
 callback_secret = "{local["secrets"]["callback"]["reference"]}"
-allow_loopback_callbacks = true
+callback_allow = ["127.0.0.0/8", "::1/128"]
 act_bound = 20.0
 
 [poll]
