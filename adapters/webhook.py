@@ -107,8 +107,14 @@ def _outcome(answer: Exchange) -> Delivery:
     words = f"HTTP {answer.status}"
     if 300 <= answer.status < 400:  # noqa: PLR2004  HTTP's redirection range
         words += ", and redirects are not followed"
-    elif said := answer.body.decode(errors="replace")[:_SHOWN_CHARACTERS].strip():
+    elif said := _printable(answer.body):
         words += f": {said}"
     if answer.status == _GONE:
         return Delivery(outcome="gone", status=answer.status, error=words)
     return Delivery(outcome="retry", status=answer.status, retry_after=retry_after(answer.headers), error=words)
+
+
+def _printable(body: bytes) -> str:
+    """The beginning of an answer on one line, without what would steer a terminal."""
+    text = "".join(each if each.isprintable() else " " for each in body.decode(errors="replace")[:_SHOWN_CHARACTERS])
+    return " ".join(text.split())

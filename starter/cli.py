@@ -20,7 +20,7 @@ from migration.schema import request_schema
 from migration.settings import Settings
 from migration.status import MigrationStatus, Phase
 from migration.telemetry import configure_logging
-from starter import deciding, ingress, reconcile, terminal, view
+from starter import callbacks, deciding, ingress, reconcile, terminal, view
 from starter.client import Started, StartResult
 from starter.lookup import stored_status
 from starter.reconcile import Reconciled
@@ -151,6 +151,7 @@ def watch(migration_id: Id, output: OutputOption = Output.TEXT) -> None:
         raise typer.Exit(FAILED)
 
 
+app.add_typer(callbacks.app)
 app.add_typer(deciding.app)
 
 

@@ -235,6 +235,12 @@ def test_a_huge_answer_is_not_read_to_its_end() -> None:
     assert delivery.error == "HTTP 500: " + "x" * 200
 
 
+def test_an_answer_is_shown_without_what_would_steer_a_terminal() -> None:
+    with answering(lambda _: Reply(500, b"\x1b[2J\x1b]0;owned\x07 out of\r\n  disk\0")) as url:
+        delivery = deliver(url)
+    assert delivery.error == "HTTP 500: [2J ]0;owned out of disk"
+
+
 def test_nobody_there_is_tried_again() -> None:
     delivery = deliver("http://127.0.0.1:9/")
     assert (delivery.outcome, delivery.error) == ("retry", "connection refused")
