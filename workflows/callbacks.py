@@ -231,13 +231,13 @@ class CallbackWorkflow:
                 self._gone = error
             if self._gone or workflow.now() >= give_up:
                 return error
-            pause = self._pause(delivery, tries)
-            again = workflow.now() + pause
+            again = min(workflow.now() + self._pause(delivery, tries), give_up)
             self._trying = Trying(message_id=message.id, tries=tries, error=error, again=again)
-            await self._wait(pause, f"retry {tries}: {error}")
+            await self._wait_until(again, f"retry {tries}: {error}")
 
-    async def _wait(self, pause: timedelta, why: str) -> None:
-        """Wait before the next try, or until somebody says that the endpoint is well again."""
+    async def _wait_until(self, again: datetime, why: str) -> None:
+        """Wait for the next try, or until somebody says that the endpoint is well again."""
+        pause = again - workflow.now()
         with suppress(TimeoutError):
             await workflow.wait_condition(lambda: self._hurried, timeout=pause, timeout_summary=why[:_WORDS])
 
