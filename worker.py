@@ -30,6 +30,7 @@ from activities.target import Targets
 from activities.telemetry import LogContext
 from activities.watching import ReplicationWatch
 from adapters.aws import AwsSessions
+from adapters.callback_guard import CallbackGuard
 from adapters.dynamodb import DynamoMigrations
 from adapters.ec2 import ec2
 from adapters.eventbridge import EventBridge
@@ -73,7 +74,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
     bound, poll, region = settings.act_bound, settings.poll, settings.state_region
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
-    webhook = StandardWebhooks(allow_loopback_http=settings.allow_loopback_callbacks)
+    webhook = StandardWebhooks(CallbackGuard.allowing(settings.callback_allow))
 
     def names(provider: str) -> DomainNames:
         if provider != "route53":

@@ -4,7 +4,8 @@ import asyncio
 import functools
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -28,7 +29,9 @@ class Call:
 
     Attributes:
         within: Bound of the whole exchange, from the name lookup to the last byte read.
-        read_bytes: How much of the body is read at most; the rest is left unread.
+        read_bytes: How much of the body is read at most, as it comes, compressed or not; the rest is left unread.
+        addresses: Where to connect to, the first that takes the connection; none: what the host resolves to. The
+            host keeps its name in the Host header, in TLS's SNI and for the check of the certificate.
     """
 
     method: str
@@ -37,6 +40,7 @@ class Call:
     read_bytes: int
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
+    addresses: Sequence[str] = ()
 
 
 class NoAnswer(Exception):  # noqa: N818  an answer to the caller: there was none, and why
@@ -48,13 +52,17 @@ class NoAnswer(Exception):  # noqa: N818  an answer to the caller: there was non
         self.elapsed_ms = elapsed_ms
 
 
-def exchange(call: Call) -> Exchange:
+def exchange(call: Call, *, began: float | None = None) -> Exchange:
     """Make the call once.
+
+    Args:
+        call: What to ask, and for how long.
+        began: When the time began to run, by the monotonic clock; None: now.
 
     Raises:
         NoAnswer: No status came back, within the time or at all.
     """
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     try:
         return asyncio.run(_exchange(call, began))
     except (TimeoutError, httpx.TimeoutException) as error:
@@ -65,16 +73,37 @@ def exchange(call: Call) -> Exchange:
 
 
 async def _exchange(call: Call, began: float) -> Exchange:
-    seconds = call.within.total_seconds()
-    client = httpx.AsyncClient(verify=system_trust(), trust_env=False, follow_redirects=False, timeout=seconds)
-    reply = client.stream(call.method, call.url, headers=call.headers, content=call.content)
+    left = began + call.within.total_seconds() - time.monotonic()
+    limits = httpx.Timeout(left, connect=left / max(1, len(call.addresses)))
+    client = httpx.AsyncClient(verify=system_trust(), trust_env=False, follow_redirects=False, timeout=limits)
     body = b""
-    async with asyncio.timeout(seconds), client, reply as response:
+    async with asyncio.timeout(left), client, aclosing(await _sent(client, call)) as response:
         async for chunk in response.aiter_raw():
             body += chunk[: call.read_bytes - len(body)]
             if len(body) >= call.read_bytes:
                 break
     return Exchange(response.status_code, response.headers, body, _elapsed(began))
+
+
+async def _sent(client: httpx.AsyncClient, call: Call) -> httpx.Response:
+    """Send the request over the first connection that can be had; nothing was sent over the others."""
+    *others, last = _requests(client, call)
+    for request in others:
+        with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+            return await client.send(request, stream=True)
+    return await client.send(last, stream=True)
+
+
+def _requests(client: httpx.AsyncClient, call: Call) -> Iterator[httpx.Request]:
+    """The request, for each address that it may go to."""
+    ask = functools.partial(client.build_request, call.method, content=call.content)
+    if not call.addresses:
+        yield ask(call.url, headers=call.headers)
+        return
+    url = httpx.URL(call.url)
+    name = {"sni_hostname": url.raw_host.decode()}
+    for address in call.addresses:
+        yield ask(url.copy_with(host=address), headers={"Host": url.netloc.decode(), **call.headers}, extensions=name)
 
 
 @functools.cache

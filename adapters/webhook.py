@@ -2,17 +2,17 @@
 
 import base64
 import binascii
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import standardwebhooks
 
+from adapters.callback_guard import CallbackGuard, Refused, Unresolved
 from adapters.exchange import Call, Exchange, NoAnswer, exchange, retry_after
 from migration.ports import Delivery
 
-_WITHIN = timedelta(seconds=10)
 _READ_BYTES = 64 * 1024
 _SECRET_PREFIX = "whsec_"  # noqa: S105  what every secret begins with, by the standard
 _GONE = 410
@@ -21,24 +21,20 @@ _SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class StandardWebhooks:
-    """Delivers signed messages over https, and over plain http to loopback only where that is allowed."""
+    """Delivers signed messages to where the guard lets them go; `within` bounds a delivery, name lookup included."""
 
-    allow_loopback_http: bool = False
+    guard: CallbackGuard
+    within: timedelta = timedelta(seconds=10)
 
     def refused_because(self, url: str) -> str | None:
-        """Why this callback URL must not be called, or None. What may be called at all is decided here alone."""
+        """Why this callback URL must not be called as it stands now, or None, also where its host is not known yet."""
         try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-        except ValueError as error:
-            return f"not a URL: {error}"
-        if not host:
-            return "no host in the URL"
-        if parts.username is not None or parts.password is not None:
-            return "user info in the URL: the signature is the credential"
-        if parts.scheme == "https" or (parts.scheme == "http" and self.allow_loopback_http and _is_loopback(host)):
+            self.guard.addresses(url, self.within)
+        except Refused as refusal:
+            return str(refusal)
+        except Unresolved:
             return None
-        return f"{parts.scheme or 'no scheme'} to {host}: callbacks go over https"
+        return None
 
     def deliver(self, url: str, *, message_id: str, body: str, secret: str) -> Delivery:
         """Sign and POST the body once. Never raises for what the other side does.
@@ -46,18 +42,39 @@ class StandardWebhooks:
         The outcome is `delivered`; `gone` (410, by the standard: never again); or `retry`, after `retry_after` when the
         receiver asked for a wait. A refused URL or an unusable secret is a `retry` too, with nothing sent: a person
         may put it right.
+
+        Args:
+            url: Where to.
+            message_id: The same for every attempt at one message.
+            body: The message.
+            secret: One `whsec_...`, or several between blanks: there is a signature for each.
         """
-        if refusal := self.refused_because(url):
-            return Delivery(outcome="retry", error=refusal)
-        key = _key_of(secret)
-        if key is None:
+        keys = _keys_of(secret)
+        if keys is None:
             return Delivery(outcome="retry", error="the callback secret is not whsec_ followed by base64")
-        headers = _signed_headers(key, message_id, body)
-        call = Call("POST", url, within=_WITHIN, read_bytes=_READ_BYTES, headers=headers, content=body.encode())
+        began = time.monotonic()
         try:
-            return _outcome(exchange(call))
-        except NoAnswer as error:
+            addresses = self.guard.addresses(url, self.within)
+            call = Call(
+                "POST",
+                url,
+                within=self.within,
+                read_bytes=_READ_BYTES,
+                headers=_signed_headers(keys, message_id, body),
+                content=body.encode(),
+                addresses=addresses,
+            )
+            return _outcome(exchange(call, began=began))
+        except Refused as refusal:
+            return Delivery(outcome="retry", error=f"the callback URL is not allowed: {refusal}")
+        except (Unresolved, NoAnswer) as error:
             return Delivery(outcome="retry", error=str(error))
+
+
+def _keys_of(secret: str) -> list[bytes] | None:
+    """The keys of a secret's text, in order; None when there is none, or one that is wrong."""
+    keys = [_key_of(one) for one in secret.split()]
+    return [key for key in keys if key] if keys and all(keys) else None
 
 
 def _key_of(secret: str) -> bytes | None:
@@ -71,14 +88,16 @@ def _key_of(secret: str) -> bytes | None:
         return None
 
 
-def _signed_headers(key: bytes, message_id: str, body: str) -> dict[str, str]:
+def _signed_headers(keys: Sequence[bytes], message_id: str, body: str) -> dict[str, str]:
     now = datetime.now(UTC)
+    signatures = (standardwebhooks.Webhook(key).sign(message_id, now, body) for key in keys)
     return {
         "Content-Type": "application/json",
         "User-Agent": "migrator",
+        "Accept-Encoding": "identity",
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": standardwebhooks.Webhook(key).sign(message_id, now, body),
+        "webhook-signature": " ".join(signatures),
     }
 
 
@@ -88,15 +107,14 @@ def _outcome(answer: Exchange) -> Delivery:
     words = f"HTTP {answer.status}"
     if 300 <= answer.status < 400:  # noqa: PLR2004  HTTP's redirection range
         words += ", and redirects are not followed"
-    elif said := answer.body.decode(errors="replace")[:_SHOWN_CHARACTERS].strip():
+    elif said := _printable(answer.body):
         words += f": {said}"
     if answer.status == _GONE:
         return Delivery(outcome="gone", status=answer.status, error=words)
     return Delivery(outcome="retry", status=answer.status, retry_after=retry_after(answer.headers), error=words)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _printable(body: bytes) -> str:
+    """The beginning of an answer on one line, without what would steer a terminal."""
+    text = "".join(each if each.isprintable() else " " for each in body.decode(errors="replace")[:_SHOWN_CHARACTERS])
+    return " ".join(text.split())

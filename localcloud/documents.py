@@ -224,7 +224,7 @@ event_bus = "{local["events"]["bus"]}"
 state_region = "{local["region"]}"
 dns_servers = ["{local["dns"]}"]
 callback_secret = "{local["secrets"]["callback"]["reference"]}"
-allow_loopback_callbacks = true
+callback_allow = ["127.0.0.0/8", "::1/128"]
 act_bound = 20.0
 
 [poll]

@@ -54,7 +54,7 @@ class Delivered:
 
 
 class CallbackReceiver:
-    """Receives callbacks signed with one secret (`whsec_...`)."""
+    """Receives callbacks signed with a secret (`whsec_...`), or with one of several between blanks."""
 
     def __init__(
         self, ledger: Ledger, faults: FaultPlan, *, secret: str, host: str = "127.0.0.1", port: int = 0
@@ -62,7 +62,7 @@ class CallbackReceiver:
         """The ledger gets every accepted delivery; the fault plan (service `callback`, `deliver`) may act on each."""
         self._ledger = ledger
         self._faults = faults
-        self._webhook = Webhook(secret)
+        self._webhooks = [Webhook(one) for one in secret.split()]
         self._deliveries: list[Delivered] = []
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -162,13 +162,22 @@ class CallbackReceiver:
         )
 
     def _problem_with(self, request: Request) -> str | None:
-        try:
-            self._webhook.verify(request.body, dict(request.headers.items()), json_parse=False)
-        except WebhookVerificationError as error:
-            return str(error)
-        except ValueError as error:  # headers or body that are not even text of the right form
-            return f"unreadable signature: {error}"
-        return None
+        """Why no secret fits, in the words for the last one; None when one fits."""
+        reason: str | None = "no secret"
+        for webhook in self._webhooks:
+            if (reason := _mismatch(webhook, request)) is None:
+                break
+        return reason
+
+
+def _mismatch(webhook: Webhook, request: Request) -> str | None:
+    try:
+        webhook.verify(request.body, dict(request.headers.items()), json_parse=False)
+    except WebhookVerificationError as error:
+        return str(error)
+    except ValueError as error:  # headers or body that are not even text of the right form
+        return f"unreadable signature: {error}"
+    return None
 
 
 def _about(request: Request) -> tuple[str, str]:

@@ -148,6 +148,8 @@ CALLBACK_FIRST_BACKOFF = 2 * _SECOND
 CALLBACK_LONGEST_BACKOFF = _HOUR
 CALLBACK_GIVE_UP_AFTER = 24 * _HOUR
 CALLBACK_KEEP_DEAD_LETTERS = timedelta(days=30)
+CALLBACK_LONGEST_HISTORY = 2000
+"""In events: a run of the callbacks that has become so long goes on as a new one."""
 
 READ_MODEL_KEPT = timedelta(days=400)
 """How long the row of an ended migration stays in the read model."""

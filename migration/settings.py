@@ -65,7 +65,11 @@ class Settings(BaseSettings):
     )
 
     callback_secret: str | None = Field(default=None, description="Reference to the default callback secret")
-    allow_loopback_callbacks: bool = Field(default=False, description="http to loopback: for the local cloud only")
+    callback_allow: tuple[str, ...] = Field(
+        default=(),
+        description="Host names and networks that callbacks may go to though their addresses are not public; "
+        "plain http only to loopback addresses among them",
+    )
 
     mgn_replicating_servers_quota: int = Field(
         default=150, ge=1, description="Servers that may replicate in an account and region (AWS quota L-9A599620)"

@@ -20,7 +20,7 @@ from migration.schema import request_schema
 from migration.settings import Settings
 from migration.status import MigrationStatus, Phase
 from migration.telemetry import configure_logging
-from starter import deciding, dlq, ingress, listing, reconcile, terminal, view
+from starter import callbacks, deciding, dlq, ingress, listing, reconcile, terminal, view
 from starter.client import Started, StartResult
 from starter.lookup import stored_status
 from starter.reconcile import Reconciled
@@ -152,6 +152,7 @@ def watch(migration_id: Id, output: OutputOption = Output.TEXT) -> None:
 
 
 app.add_typer(listing.app)
+app.add_typer(callbacks.app)
 app.add_typer(deciding.app)
 app.add_typer(dlq.app)
 

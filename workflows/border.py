@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
@@ -26,9 +26,13 @@ with workflow.unsafe.imports_passed_through():
     from migration.decisions import DECISIONS
     from migration.parsing import RequestErrors, parse_request
     from migration.request import MigrationRequest
-    from workflows.carried import Carried
 
+InputT = TypeVar("InputT", bound=BaseModel)
+
+NOTHING = RawValue(Payload(metadata={"encoding": b"binary/null"}))
+UNREADABLE = RawValue(Payload())
 _JSON = frozenset({b"json/plain", b"json/protobuf"})
+_OF_ONE_INPUT = frozenset({*DECISIONS, "deliver", "close", "replay"})
 
 
 def json_text(payload: RawValue) -> bytes:
@@ -42,8 +46,8 @@ def json_text(payload: RawValue) -> bytes:
 class OneInput(Interceptor):
     """Sees to it that workflows, signals and updates get one input each.
 
-    Another count would fail the workflow's task for ever: a start fails the workflow instead, a signal or an update
-    is handed on as an input that is not JSON, so that it is refused in words.
+    Another count would fail the workflow's task for ever: a start fails the workflow instead; a signal or an update
+    without any is handed on as `null`, one with more as an input that is not JSON, so that it is refused in words.
     """
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:  # noqa: A002, ARG002  the SDK's signature
@@ -71,9 +75,9 @@ Handled = TypeVar("Handled", HandleSignalInput, HandleUpdateInput)
 
 
 def _with_one_argument(handled: Handled, name: str) -> Handled:
-    if name not in DECISIONS or len(handled.args) == 1:
+    if name not in _OF_ONE_INPUT or len(handled.args) == 1:
         return handled
-    return replace(handled, args=[RawValue(Payload())])
+    return replace(handled, args=[UNREADABLE if handled.args else NOTHING])
 
 
 def read_request(payload: RawValue, workflow_id: str) -> MigrationRequest:
@@ -88,12 +92,12 @@ def read_request(payload: RawValue, workflow_id: str) -> MigrationRequest:
     return request
 
 
-def read_carried(payload: RawValue) -> Carried:
-    """What an earlier run of a migration has left. Fails the workflow when it is something else."""
+def read_input(payload: RawValue, model: type[InputT], what: str) -> InputT:
+    """What our own code gives to a workflow, in words `what` it is. Fails the workflow when it is something else."""
     try:
-        return Carried.model_validate_json(json_text(payload))
+        return model.model_validate_json(json_text(payload))
     except ValidationError as error:
-        raise _bad_request([f"expected what an earlier run carried over: {error}"]) from None
+        raise _bad_request([f"expected {what}: {error}"]) from None
 
 
 def _bad_request(errors: Sequence[str]) -> ApplicationError:

@@ -39,7 +39,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from migration.steps import Step
     from workflows.afterword import Afterword, AfterwordWorkflow, afterword_id
-    from workflows.callbacks import CallbackWorkflow, OpenCallbacks, callbacks_id
+    from workflows.callbacks import OpenCallbacks, callbacks_id
     from workflows.events import EventOutbox
 
 PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
@@ -175,9 +175,9 @@ class Journal:
             await self._leave_to_an_afterword()
         if not self._callbacks_open:
             return
-        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, self._callbacks_id)
+        handle = workflow.get_external_workflow_handle(self._callbacks_id)
         try:
-            await handle.signal(CallbackWorkflow.close)
+            await handle.signal("close")
         except FailureError as error:
             self._warn("the callback workflow is gone", reason=str(error))
 
@@ -225,7 +225,7 @@ class Journal:
         if not self._callbacks_open:
             with suppress(WorkflowAlreadyStartedError):
                 await workflow.start_child_workflow(
-                    CallbackWorkflow.run,
+                    "CallbackWorkflow",
                     OpenCallbacks(
                         migration_id=self.status.migration_id,
                         url=str(self.request.callback_url),
@@ -236,8 +236,8 @@ class Journal:
                     static_summary=f"Callbacks of {self.status.migration_id}",
                 )
             self._callbacks_open = True
-        handle = workflow.get_external_workflow_handle_for(CallbackWorkflow.run, self._callbacks_id)
-        await handle.signal(CallbackWorkflow.deliver, message)
+        handle = workflow.get_external_workflow_handle(self._callbacks_id)
+        await handle.signal("deliver", message)
 
     def _warn(self, words: str, **details: Any) -> None:
         workflow.logger.warning(words, extra={"correlation_id": self.status.correlation_id, **details})

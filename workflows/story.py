@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
         StepState,
     )
     from migration.steps import STEPS, Step
-    from workflows.border import json_text, read_carried, read_request
+    from workflows.border import json_text, read_input, read_request
     from workflows.carried import Carried
     from workflows.context import Context
     from workflows.desk import DecisionDesk
@@ -220,7 +220,8 @@ class Story(TakesDecisions):
     def _begin(self, payload: RawValue) -> None:
         info = workflow.info()
         adopted = workflow.memo_value(ADOPTED, default=None, type_hint=str) if info.continued_run_id is None else None
-        carried = read_carried(payload) if info.continued_run_id or adopted else None
+        again = info.continued_run_id or adopted
+        carried = read_input(payload, Carried, "what an earlier run carried over") if again else None
         if carried is None:
             request = _accepted(payload)
             self._text = json_text(payload).decode()

@@ -19,10 +19,13 @@ class Webhook(Protocol):
     """Signed delivery of one message (Standard Webhooks 1.0)."""
 
     def refused_because(self, url: str) -> str | None:
-        """Why this callback URL must not be called, or None."""
+        """Why this callback URL must not be called, or None. Its host is looked up, and may be unknown yet."""
 
     def deliver(self, url: str, *, message_id: str, body: str, secret: str) -> Delivery:
-        """Sign and POST the body once. Never raises for what the other side does."""
+        """Sign and POST the body once, where it may be called. Never raises for what the other side does.
+
+        `secret` may hold several between blanks, while one replaces another: the message is signed with each.
+        """
 
 
 class SecretStore(Protocol):

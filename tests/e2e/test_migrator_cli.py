@@ -47,6 +47,7 @@ async def is_led_by_the_cli(cloud: LocalCloud) -> ByCli:
         "start": await cloud.migrator("start", file, "-o", "json"),
         "again": await cloud.migrator("start", file, "--again"),
         "approve": await cloud.migrator("approve", "mig-mail", "--as", APPROVER),
+        "callbacks": await cloud.migrator("callbacks", "mig-mail", "-o", "json"),
     }
     return ByCli(starts, other_body, status, text, refused, approval, watch, afterwards)
 
@@ -121,6 +122,14 @@ async def test_a_repeated_start_is_the_same_migration(stories: Stories) -> None:
 async def test_a_completed_migration_is_not_started_again(stories: Stories) -> None:
     again = (await stories.told(is_led_by_the_cli)).afterwards["again"]
     assert (again.code, again.err) == (3, "mig-mail has ended as COMPLETED, and cannot be started again\n")
+
+
+async def test_the_callbacks_of_a_migration_are_shown(stories: Stories) -> None:
+    shown = (await stories.told(is_led_by_the_cli)).afterwards["callbacks"]
+    (generation,) = shown.json["generations"]
+    assert generation["generation"] == 1
+    assert generation["status"]["delivered"] > 0
+    assert (generation["status"]["dead"], generation["status"]["gone"]) == ([], None)
 
 
 async def test_another_request_under_the_same_id_is_refused(stories: Stories) -> None:
