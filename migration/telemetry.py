@@ -14,19 +14,11 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
+from migration.redaction import REDACTED, redact_text
+
 _SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|authorization|credential|(api|private)[-_]?key|signature", re.IGNORECASE
 )
-_SECRET_TEXT = re.compile(
-    r"whsec_[A-Za-z0-9+/=]+"
-    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
-    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
-    r"|(?<=uthorization: )(?:Basic|Bearer) \S+"
-    r"|(?<=[?&])(?i:[\w-]*(?:pass|secret|token|signature|credential|api[-_]?key)[\w-]*=[^\s&\"']+)"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)"
-)
-_REDACTED = "[redacted]"
 _CALM = ("botocore", "boto3", "urllib3", "httpx", "httpcore", "pyVmomi", "asyncio")
 
 
@@ -82,20 +74,15 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     """Take secrets out, by the name of the key and by the shape of the text."""
     for key, value in list(event.items()):
         if not key.startswith("_"):  # structlog's own, which never leave
-            event[key] = _REDACTED if _SECRET_KEY.search(key) else _without_secrets(value)
+            event[key] = REDACTED if _SECRET_KEY.search(key) else _without_secrets(value)
     return event
-
-
-def redact_text(text: str) -> str:
-    """The text without anything that has a secret's shape."""
-    return _SECRET_TEXT.sub(_REDACTED, text)
 
 
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, dict):
-        return {k: _REDACTED if _SECRET_KEY.search(str(k)) else _without_secrets(v) for k, v in value.items()}
+        return {k: REDACTED if _SECRET_KEY.search(str(k)) else _without_secrets(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_without_secrets(item) for item in value]
     # An object would be rendered after this, with whatever its text holds.

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import structlog
 
-from migration.telemetry import configure_logging, redact_text
+from migration.redaction import redact_text
+from migration.telemetry import configure_logging
 
 SECRETS = {
     "a webhook secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
