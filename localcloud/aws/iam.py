@@ -19,15 +19,15 @@ def install() -> None:
 
 def _simulate_principal_policy(self: Any) -> Any:
     role = self.backend.get_role_by_arn(self._get_param("PolicySourceArn"))
-    policies = list(_policies(role))
+    statements = [one for policy in _policies(role) for one in json.loads(policy)["Statement"]]
     actions, resources = (self._get_param(name) or ["*"] for name in ("ActionNames", "ResourceArns"))
     results = [
         {
             "EvalActionName": action,
             "EvalResourceName": resource,
-            "EvalDecision": _decision(policies, action, resource),
+            "EvalDecision": _decision(statements, action, resource),
             "MatchedStatements": [],
-            "MissingContextValues": _conditions(policies, action),
+            "MissingContextValues": _conditions(statements, action),
         }
         for action in actions
         for resource in resources
@@ -40,15 +40,17 @@ def _policies(role: Any) -> Iterator[str]:
     yield from (policy.document for policy in role.managed_policies.values())
 
 
-def _decision(policies: list[str], action: str, resource: str) -> str:
-    said = {IAMPolicy(policy).is_action_permitted(action, resource) for policy in policies}
-    if PermissionResult.DENIED in said:
-        return "explicitDeny"
-    return "allowed" if PermissionResult.PERMITTED in said else "implicitDeny"
+def _decision(statements: list[Any], action: str, resource: str) -> str:
+    """By the statements without conditions: a simulation is told no value that one could hold for."""
+    plain = json.dumps({"Statement": [one for one in statements if "Condition" not in one]})
+    said = IAMPolicy(plain).is_action_permitted(action, resource)
+    return _DECISIONS.get(said, "implicitDeny")
 
 
-def _conditions(policies: list[str], action: str) -> list[str]:
-    """The condition keys of the statements that name the action: a simulation is told none of their values."""
-    statements = [one for policy in policies for one in json.loads(policy)["Statement"]]
+def _conditions(statements: list[Any], action: str) -> list[str]:
+    """The condition keys of the statements that name the action."""
     conditions = [one.get("Condition", {}) for one in statements if action in one.get("Action", ())]
     return sorted({key for condition in conditions for operands in condition.values() for key in operands})
+
+
+_DECISIONS = {PermissionResult.DENIED: "explicitDeny", PermissionResult.PERMITTED: "allowed"}

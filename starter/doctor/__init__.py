@@ -6,11 +6,11 @@ It changes nothing. Every check runs, whatever the others find, and within a few
 from collections.abc import Sequence
 
 from migration.ports import Where
-from starter.doctor.checks import Check, Line, State, Verdict, examine
+from starter.doctor.checks import Line, State, examine
 from starter.doctor.plan import planned
 from starter.doctor.settings import read_settings
 
-__all__ = ["Check", "Line", "State", "Verdict", "doctor", "healthy"]
+__all__ = ["Line", "State", "doctor", "healthy"]
 
 
 async def doctor(places: Sequence[Where] = ()) -> tuple[Line, ...]:

@@ -106,10 +106,11 @@ def _judged(
     if who.principal is None:
         return Verdict(State.NOT_CHECKED, _NO_PRINCIPAL)
     try:
-        return _verdict(simulated(sessions, who, needed, where))
+        found = simulated(sessions, who, needed, where)
     except MigrationError as error:
         action = "Allow iam:SimulatePrincipalPolicy to be told; nothing else needs it."
         return Verdict(State.NOT_CHECKED, str(error), action)
+    return _verdict(found)
 
 
 def _verdict(found: Allowed) -> str | Verdict:
