@@ -11,6 +11,7 @@ import standardwebhooks
 
 from adapters.exchange import Call, Exchange, NoAnswer, exchange, retry_after
 from migration.ports import Delivery
+from migration.redaction import redact_text
 
 _WITHIN = timedelta(seconds=10)
 _READ_BYTES = 64 * 1024
@@ -89,7 +90,7 @@ def _outcome(answer: Exchange) -> Delivery:
     if 300 <= answer.status < 400:  # noqa: PLR2004  HTTP's redirection range
         words += ", and redirects are not followed"
     elif said := answer.body.decode(errors="replace")[:_SHOWN_CHARACTERS].strip():
-        words += f": {said}"
+        words += f": {redact_text(said)}"
     if answer.status == _GONE:
         return Delivery(outcome="gone", status=answer.status, error=words)
     return Delivery(outcome="retry", status=answer.status, retry_after=retry_after(answer.headers), error=words)

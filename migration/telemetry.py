@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from math import isfinite
 from typing import Any, TextIO
 
 import structlog
@@ -17,8 +18,10 @@ from structlog.typing import Processor
 from migration.redaction import REDACTED, redact_text
 
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token|authorization|credential|(api|private)[-_]?key|signature", re.IGNORECASE
+    r"pass(word|wd|phrase)?$|secret|token|authorization|credential|cookie|session[-_]?id|(api|private)[-_]?key|signature",
+    re.IGNORECASE,
 )
+_DEEPEST = 8
 _CALM = ("botocore", "boto3", "urllib3", "httpx", "httpcore", "pyVmomi", "asyncio")
 
 
@@ -40,7 +43,8 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderer = structlog.processors.JSONRenderer(sort_keys=True, ensure_ascii=False)
+    # ASCII alone: whatever a text holds, a line stays one line, is read in one direction, and fits every encoding.
+    renderer = structlog.processors.JSONRenderer(sort_keys=True)
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -78,12 +82,26 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
-def _without_secrets(value: Any) -> Any:
+def _without_secrets(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return redact_text(value)
+    if isinstance(value, dict | list | tuple) and depth >= _DEEPEST:
+        return "…"
     if isinstance(value, dict):
-        return {k: REDACTED if _SECRET_KEY.search(str(k)) else _without_secrets(v) for k, v in value.items()}
+        return {
+            str(key): REDACTED if _SECRET_KEY.search(str(key)) else _without_secrets(one, depth + 1)
+            for key, one in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_without_secrets(item) for item in value]
-    # An object would be rendered after this, with whatever its text holds.
-    return value if value is None or isinstance(value, int | float) else redact_text(repr(value))
+        return [_without_secrets(item, depth + 1) for item in value]
+    if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return redact_text(_shown(value))
+
+
+def _shown(value: object) -> str:
+    """An object as text, which it may refuse: a log line must not fail what it speaks of."""
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  see above
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"

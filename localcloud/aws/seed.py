@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_route53 import Route53Client
     from mypy_boto3_sqs import SQSClient
 
-ACCESS_KEY, SECRET_KEY = "local", "local"
+ACCESS_KEY, SECRET_KEY = "local", "secret-key-of-the-local-cloud"
 CALLBACK_SECRET = "migrator/callback"  # noqa: S105  a name
 REQUEST_QUEUE, DEAD_LETTER_QUEUE = "migrator-requests", "migrator-requests-dlq"
 TARGET_ROLE = "migrator-target"
