@@ -12,7 +12,8 @@ CANARY = "canary4711"
 """In every secret that a system's error repeats."""
 
 _BASIC = base64.b64encode(f"migrator:{CANARY}".encode()).decode()
-_JWT = "eyJhbGciOiJSUzI1NiJ9." + base64.urlsafe_b64encode(f'{{"sub":"{CANARY}12"}}'.encode()).decode() + ".c2lnbmF0dXJl"
+_CLAIMS = base64.urlsafe_b64encode(f'{{"sub": "{CANARY}"}}'.encode()).decode().rstrip("=")
+_JWT = f"eyJhbGciOiJSUzI1NiJ9.{_CLAIMS}.c2lnbmF0dXJl"
 _SAID = (
     f"refused: Authorization: Basic {_BASIC}",
     f"AWS_SECRET_ACCESS_KEY={CANARY}agent AWS_SESSION_TOKEN={CANARY}session",
@@ -23,7 +24,7 @@ _SAID = (
 SAID = "; ".join(_SAID)
 """What an error says that repeats the agent's, the session's and the user's credentials."""
 
-_OF_A_SESSION = re.compile(rb"\bASIA[A-Z0-9]{16}\b|FQoGZXIvYXdz|" + _BASIC.encode() + rb"|" + _JWT.encode())
+_OF_A_SESSION = re.compile(rb"\bASIA[A-Z0-9]{16}\b|FQoGZXIvYXdz|" + _BASIC.encode() + rb"|" + _CLAIMS.encode())
 
 
 def with_a_role(cloud: LocalCloud) -> dict[str, Any]:
