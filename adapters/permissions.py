@@ -130,10 +130,11 @@ IN_TARGET_ACCOUNTS: Mapping[Role, Permissions] = {
         "route53:GetChange": "arn:{partition}:route53:::change/*",
     },
 }
-"""In each account that migrations go to, with its role where the request names one."""
+"""In each account that migrations go to, with its role where the request names one.
 
-IN_TARGET_ACCOUNTS_BY_MGN = ("arn:aws:iam::aws:policy/AWSApplicationMigrationEC2Access",)
-"""For what MGN does with EC2 in its caller's name at every launch (MGN user guide, "AWS managed policies")."""
+What MGN does with EC2 in its caller's name at every launch is in the managed policy AWSApplicationMigrationEC2Access,
+which that role needs besides (MGN user guide, "AWS managed policies").
+"""
 
 
 def wanted(of: Mapping[Role, Permissions], names: Mapping[str, str]) -> dict[str, str]:

@@ -104,7 +104,7 @@ def settings_file() -> Path | None:
 
 
 def environment_names() -> list[str]:
-    """The settings that variables of the environment set, whether there are such settings or not."""
+    """What variables `MIGRATOR_*` of the environment set, whether there are such settings or not."""
     prefix, delimiter = "migrator_", "__"
     names = (name.lower() for name in os.environ if name.lower().startswith(prefix) and name != SETTINGS_FILE)
     return [name.removeprefix(prefix).partition(delimiter)[0] for name in names]

@@ -1,6 +1,7 @@
 """The first check: whether the settings can be read. Without them, only what needs none is looked at."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from tomllib import TOMLDecodeError, loads
 
 from pydantic import ValidationError
@@ -37,10 +38,22 @@ def _ignored() -> Iterator[Line]:
     path = settings_file()
     if path is not None and not path.is_file():
         yield _wrong(f"{SETTINGS_FILE} names {path}, and there is no such file")
-    known = set(Settings.model_fields)
-    for name in (*_names_in_the_file(), *environment_names()):
-        if name not in known:
-            yield _wrong(f"{name} is not a setting", "Look for a mistyped name in migration/settings.py.")
+    for name in _names_in_the_file():
+        if name not in Settings.model_fields:
+            yield _wrong(f"{name} is not a setting", _meant(name))
+    for name in environment_names():
+        # Other variables may begin alike, such as one that holds a secret; a mistyped setting is near to one.
+        if name not in Settings.model_fields and _near(name):
+            yield _wrong(f"MIGRATOR_{name.upper()} is not a setting", _meant(name))
+
+
+def _meant(name: str) -> str:
+    perhaps = f"Perhaps {' or '.join(near)} is meant. " if (near := _near(name)) else ""
+    return f"{perhaps}All settings: migration/settings.py."
+
+
+def _near(name: str) -> list[str]:
+    return get_close_matches(name, Settings.model_fields, cutoff=0.8)
 
 
 def _names_in_the_file() -> list[str]:

@@ -1,7 +1,7 @@
 """Temporal: the server, the namespace, the search attributes, and whether anybody works."""
 
 import asyncio
-from datetime import UTC
+from datetime import UTC, timedelta
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -9,7 +9,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, Describe
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from migration.errors import MigrationError, PrerequisiteError
+from migration.errors import MigrationError, PrerequisiteError, Unavailable
 from starter.client import connect
 from starter.doctor.checks import Check, State, Verdict
 from starter.namespace import create_command, search_attribute_problems
@@ -18,6 +18,8 @@ _KINDS = {
     "workflows": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     "activities": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
 }
+_NO_SERVER = Verdict(State.NOT_CHECKED, "Temporal does not answer")
+_CONNECTED_WITHIN = timedelta(seconds=6)
 _CONNECTION = (
     "Look at TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and TEMPORAL_API_KEY, or at the profile of the temporal CLI."
 )
@@ -42,7 +44,7 @@ class Temporal:
 
     async def _client(self) -> Client:
         if self._connecting is None:
-            self._connecting = asyncio.create_task(connect())
+            self._connecting = asyncio.create_task(_connected_in_time())
         return await asyncio.shield(self._connecting)
 
     async def _reachable(self) -> str:
@@ -106,4 +108,9 @@ class Temporal:
             return None
 
 
-_NO_SERVER = Verdict(State.NOT_CHECKED, "Temporal does not answer")
+async def _connected_in_time() -> Client:
+    """Connect before the checks that wait for it are cut short themselves."""
+    try:
+        return await asyncio.wait_for(connect(), _CONNECTED_WITHIN.total_seconds())
+    except TimeoutError:
+        raise Unavailable(f"Temporal did not answer within {_CONNECTED_WITHIN.total_seconds():.0f} s") from None

@@ -535,7 +535,9 @@ async def test_a_variable_that_is_no_setting_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("MIGRATOR_STATE_TABEL", "x")
+    monkeypatch.setenv("MIGRATOR_CALLBACK_KEY_OF_OURS", "x")
     monkeypatch.setenv("MIGRATOR_DNS_SERVERS", "not a list")
-    words = [line.verdict.words for line in await doctor() if line.what == "settings"]
-    assert words[0] == "state_tabel is not a setting"
-    assert "dns_servers" in words[1]
+    mistyped, unreadable = (line.verdict for line in await doctor() if line.what == "settings")
+    assert mistyped.words == "MIGRATOR_STATE_TABEL is not a setting"
+    assert "Perhaps state_table is meant" in mistyped.action
+    assert "dns_servers" in unreadable.words
