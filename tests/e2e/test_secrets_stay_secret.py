@@ -75,9 +75,8 @@ async def test_no_dead_letter_holds_a_secret(cloud: LocalCloud, told: tuple[Any,
 async def test_no_answer_to_people_holds_a_secret(cloud: LocalCloud, told: tuple[Any, Any]) -> None:
     by_cli, rolled_back = told
     status = await (await cloud.migrations()).status("mig-mail")
-    shown = [
-        await cloud.migrator("status", migration, *words) for migration in MIGRATIONS for words in ((), ("-o", "json"))
-    ]
+    shown = await cloud.migrator("status", "mig-shop")
+    assert shown.code == 0
     said = [repr(by_cli), rolled_back.model_dump_json(), status.model_dump_json(), repr(shown)]
     assert found_in(cloud, "\n".join(said).encode()) == []
 
