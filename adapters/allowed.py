@@ -78,16 +78,15 @@ def dry_runs(sessions: AwsSessions, where: Where) -> Allowed:
 
 
 def _dry_run(client: Any, method: str, request: Mapping[str, Any]) -> bool | None:
-    try:
-        with aws_call(f"the dry run of {method}"):
+    with aws_call(f"the dry run of {method}"):
+        try:
             getattr(client, method)(DryRun=True, **request)
-    except Exception as error:
-        cause = error.__cause__
-        code = cause.response.get("Error", {}).get("Code") if isinstance(cause, ClientError) else None
-        if code in (_WOULD, _MAY_NOT):
-            return code == _WOULD
-        if code is None or not code.endswith((".NotFound", ".Malformed")):
-            raise
+        except ClientError as error:
+            code = error.response["Error"].get("Code", "")
+            if code in (_WOULD, _MAY_NOT):
+                return code == _WOULD
+            if not code.endswith((".NotFound", ".Malformed")):
+                raise
     # EC2 looked for the thing before it looked at our permissions.
     return None
 

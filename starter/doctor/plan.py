@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from adapters import installation
 from adapters.aws import AwsSessions
 from adapters.route53 import dns_server
 from migration.ports import Where
@@ -26,47 +25,25 @@ def planned(settings: Settings | None, places: Sequence[Where]) -> list[Check]:
 
 
 def _settings(settings: Settings, sessions: AwsSessions) -> Iterator[Check]:
-    account, requests, dead_letters = (
-        Account(sessions, settings),
-        settings.request_queue_url,
-        settings.dead_letter_queue_url,
-    )
+    account = Account(sessions, settings)
     yield blocking("AWS permissions", account.permissions)
     yield blocking("state table", account.table)
-    if requests:
-        look = partial(installation.request_queue, sessions, requests, dead_letters)
-        yield blocking("request queue", look)
-    else:
-        yield _absent("request queue", "request_queue_url")
-    if dead_letters:
-        yield blocking("dead-letter queue", partial(installation.dead_letter_queue, sessions, dead_letters))
-    else:
-        yield _absent("dead-letter queue", "dead_letter_queue_url")
-    if settings.event_bus:
-        yield blocking("event bus", partial(installation.event_bus, sessions, settings.event_bus))
-    else:
-        yield _absent("event bus", "event_bus")
-    if settings.callback_secret:
-        yield blocking("callback secret", partial(account.callback_secret, settings.callback_secret))
-    else:
-        yield _absent("callback secret", "callback_secret")
-    if settings.approval_keys:
-        yield blocking("approval keys", partial(keys, settings))
-    else:
-        yield _absent("approval keys", "approval_keys")
-    yield from _connections(settings)
-
-
-def _connections(settings: Settings) -> Iterator[Check]:
-    for name, connection in settings.vcenters.items():
-        yield blocking(f"vCenter {name}", partial(vcenter, connection))
-    for name, connection in settings.servicenows.items():
-        yield blocking(f"ServiceNow {name}", partial(servicenow, connection))
-    for server in settings.dns_servers:
-        yield blocking(f"DNS server {server}", partial(dns_server, server))
-    for what, setting in (("vCenter", "vcenters"), ("ServiceNow", "servicenows"), ("DNS servers", "dns_servers")):
-        if not getattr(settings, setting):
+    for what, setting, look in (
+        ("request queue", "request_queue_url", account.request_queue),
+        ("dead-letter queue", "dead_letter_queue_url", account.dead_letter_queue),
+        ("event bus", "event_bus", account.event_bus),
+        ("callback secret", "callback_secret", account.callback_secret),
+        ("approval keys", "approval_keys", partial(keys, settings)),
+    ):
+        yield blocking(what, look) if getattr(settings, setting) else _absent(what, setting)
+    for what, setting, connect in (("vCenter", "vcenters", vcenter), ("ServiceNow", "servicenows", servicenow)):
+        connections = getattr(settings, setting)
+        yield from (blocking(f"{what} {name}", partial(connect, one)) for name, one in connections.items())
+        if not connections:
             yield _absent(what, setting)
+    yield from (blocking(f"DNS server {server}", partial(dns_server, server)) for server in settings.dns_servers)
+    if not settings.dns_servers:
+        yield _absent("DNS servers", "dns_servers")
 
 
 def _targets(sessions: AwsSessions, places: Sequence[Where]) -> Iterator[Check]:

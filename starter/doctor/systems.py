@@ -52,8 +52,24 @@ class Account:
         """The state table."""
         return installation.table(self._sessions, self._settings.state_table)
 
-    def callback_secret(self, reference: str) -> str:
+    def request_queue(self) -> str:
+        """The queue of requests, which the settings name, as the others below."""
+        settings = self._settings
+        return installation.request_queue(
+            self._sessions, str(settings.request_queue_url), settings.dead_letter_queue_url
+        )
+
+    def dead_letter_queue(self) -> str:
+        """The queue of refused requests."""
+        return installation.dead_letter_queue(self._sessions, str(self._settings.dead_letter_queue_url))
+
+    def event_bus(self) -> str:
+        """The bus of events."""
+        return installation.event_bus(self._sessions, str(self._settings.event_bus))
+
+    def callback_secret(self) -> str:
         """The default secret of callbacks; it is not shown."""
+        reference = str(self._settings.callback_secret)
         Secrets(self._sessions).resolve(reference)
         return f"{reference} is readable"
 

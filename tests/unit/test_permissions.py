@@ -52,7 +52,8 @@ def _calls() -> list[set[str]]:
 
 
 def _needed(call: str) -> str:
-    return ITEMS_OF_TRANSACTIONS.get(call, call)
+    """A batch of SQS needs what its single call does."""
+    return ITEMS_OF_TRANSACTIONS.get(call, call.removesuffix("Batch") if call.startswith("sqs:") else call)
 
 
 def _listed() -> set[str]:
