@@ -254,6 +254,12 @@ def _reply(question: dns.message.Message, server: str, seconds: float) -> dns.me
     raise AssertionError("unreachable")
 
 
+def dns_server(server: str, seconds: float = 1.0) -> str:
+    """Ask ADDRESS:PORT for anything; its answer's code. Raises `Unavailable` when it does not answer."""
+    reply = _reply(dns.message.make_query(".", "SOA"), server, seconds)
+    return f"answers ({dns.rcode.to_text(reply.rcode())})"
+
+
 def _address_of(name: str) -> str:
     try:
         return str(dns.resolver.resolve(f"{name}.", "A")[0].to_text())

@@ -46,6 +46,11 @@ class ServiceNow:
         """Close the connections."""
         self._client.close()
 
+    def about(self) -> str:
+        """Log in, and read one item of the table; where it listens. Raises `Conflict` when the account may not."""
+        self._call("GET", self._table, {"sysparm_limit": "1"})
+        return self._host
+
     def read(self, item_id: str) -> ConfigurationItem:
         """Read the item's fields. Raises `NotFound`."""
         return _item(self._call("GET", f"{self._table}/{quote(item_id, safe='')}"))

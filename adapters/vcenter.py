@@ -56,6 +56,14 @@ class VCenter:
         """Log out and close the connections; a later call logs in again."""
         self._session.close()
 
+    def about(self) -> str:
+        """Log in, and read the product's name and the root folder's. Raises as `find` does."""
+        with translated("vCenter"):
+            product, root = self._session.run(lambda content: (content.about.fullName, content.rootFolder))
+            folder = vmodl.query.PropertyCollector.ObjectSpec(obj=root)
+            self._session.read([folder], {vim.Folder: ["name"]}, whole=vim.Folder)
+            return str(product)
+
     # --- the port ------------------------------------------------------------------------------------------------
 
     def find(self, vm: str) -> SourceMachine:

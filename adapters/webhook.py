@@ -12,6 +12,7 @@ import standardwebhooks
 from adapters.callback_guard import CallbackGuard, Refused, Unresolved
 from adapters.exchange import Call, Exchange, NoAnswer, exchange, retry_after
 from migration.ports import Delivery
+from migration.redaction import redact_text
 
 _READ_BYTES = 64 * 1024
 _SECRET_PREFIX = "whsec_"  # noqa: S105  what every secret begins with, by the standard
@@ -108,7 +109,7 @@ def _outcome(answer: Exchange) -> Delivery:
     if 300 <= answer.status < 400:  # noqa: PLR2004  HTTP's redirection range
         words += ", and redirects are not followed"
     elif said := _printable(answer.body):
-        words += f": {said}"
+        words += f": {redact_text(said)}"
     if answer.status == _GONE:
         return Delivery(outcome="gone", status=answer.status, error=words)
     return Delivery(outcome="retry", status=answer.status, retry_after=retry_after(answer.headers), error=words)

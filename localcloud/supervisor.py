@@ -30,7 +30,7 @@ CLOCK_FACTOR = 120.0
 _TEMPORAL_ANSWERS_WITHIN = 10.0
 _CREDENTIALS = {
     "vcenter": {"username": USERNAME, "password": PASSWORD},
-    "servicenow": {"username": "migrator", "password": "local"},
+    "servicenow": {"username": "migrator", "password": "servicenow-password-of-the-local-cloud"},
 }
 """Known to everybody on this machine."""
 

@@ -9,14 +9,21 @@
     ├── CutoverError             the switch to the target, or the pivot, failed
     ├── RollbackError            an undo could not be done
     ├── CallbackError            a callback could not be delivered
-    └── Unavailable              a system did not answer, or asked for patience: always worth a retry
+    ├── Unavailable              a system did not answer, or asked for patience: always worth a retry
+    ├── NotFound                 the named thing does not exist
+    └── Conflict                 the thing is in another state than was expected
 
 Adapters raise these, translated once from the vendor's error. Activities turn them into one
 ``ApplicationError`` whose ``type`` is the class name (`activities/errors.py`); Temporal matches
 non-retryable types by that exact name.
+
+Their words go everywhere: histories, status, callbacks, logs. So what has a secret's shape is taken out of them here,
+where a vendor's words come in.
 """
 
 from datetime import timedelta
+
+from migration.redaction import redact_text
 
 
 class MigrationError(Exception):
@@ -31,8 +38,8 @@ class MigrationError(Exception):
 
     def __init__(self, message: str, *, action: str | None = None, retryable: bool | None = None) -> None:
         """Keep the words, who acts, and whether a retry may help (the class's own answer by default)."""
-        super().__init__(message)
-        self.action = action
+        super().__init__(redact_text(message))
+        self.action = action if action is None else redact_text(action)
         if retryable is not None:
             self.retryable = retryable
 

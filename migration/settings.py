@@ -97,9 +97,22 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment before file; the file is the one that `MIGRATOR_SETTINGS` names."""
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
-        if path := os.environ.get(SETTINGS_FILE):
-            sources = (*sources, TomlConfigSettingsSource(settings_cls, Path(path)))
+        if path := settings_file():
+            sources = (*sources, TomlConfigSettingsSource(settings_cls, path))
         return sources
+
+
+def settings_file() -> Path | None:
+    """The file that `MIGRATOR_SETTINGS` names, or None."""
+    path = os.environ.get(SETTINGS_FILE)
+    return Path(path) if path else None
+
+
+def environment_names() -> list[str]:
+    """What variables `MIGRATOR_*` of the environment set, whether there are such settings or not."""
+    prefix, delimiter = "migrator_", "__"
+    names = (name.lower() for name in os.environ if name.lower().startswith(prefix) and name != SETTINGS_FILE)
+    return [name.removeprefix(prefix).partition(delimiter)[0] for name in names]
 
 
 def environment_secret(name: str) -> str | None:

@@ -9,24 +9,19 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from math import isfinite
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import Processor
 
+from migration.redaction import REDACTED, redact_text
+
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token|authorization|credential|(api|private)[-_]?key|signature", re.IGNORECASE
+    r"pass(word|wd|phrase)?$|secret|token|authorization|credential|cookie|session[-_]?id|(api|private)[-_]?key|signature",
+    re.IGNORECASE,
 )
-_SECRET_TEXT = re.compile(
-    r"whsec_[A-Za-z0-9+/=]+"
-    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
-    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
-    r"|(?<=uthorization: )(?:Basic|Bearer) \S+"
-    r"|(?<=[?&])(?i:[\w-]*(?:pass|secret|token|signature|credential|api[-_]?key)[\w-]*=[^\s&\"']+)"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)"
-)
-_REDACTED = "[redacted]"
+_DEEPEST = 8
 _CALM = ("botocore", "boto3", "urllib3", "httpx", "httpcore", "pyVmomi", "asyncio")
 
 
@@ -48,7 +43,8 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderer = structlog.processors.JSONRenderer(sort_keys=True, ensure_ascii=False)
+    # ASCII alone: whatever a text holds, a line stays one line, is read in one direction, and fits every encoding.
+    renderer = structlog.processors.JSONRenderer(sort_keys=True)
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -82,21 +78,30 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     """Take secrets out, by the name of the key and by the shape of the text."""
     for key, value in list(event.items()):
         if not key.startswith("_"):  # structlog's own, which never leave
-            event[key] = _REDACTED if _SECRET_KEY.search(key) else _without_secrets(value)
+            event[key] = REDACTED if _SECRET_KEY.search(key) else _without_secrets(value)
     return event
 
 
-def redact_text(text: str) -> str:
-    """The text without anything that has a secret's shape."""
-    return _SECRET_TEXT.sub(_REDACTED, text)
-
-
-def _without_secrets(value: Any) -> Any:
+def _without_secrets(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return redact_text(value)
+    if isinstance(value, dict | list | tuple) and depth >= _DEEPEST:
+        return "…"
     if isinstance(value, dict):
-        return {k: _REDACTED if _SECRET_KEY.search(str(k)) else _without_secrets(v) for k, v in value.items()}
+        return {
+            str(key): REDACTED if _SECRET_KEY.search(str(key)) else _without_secrets(one, depth + 1)
+            for key, one in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_without_secrets(item) for item in value]
-    # An object would be rendered after this, with whatever its text holds.
-    return value if value is None or isinstance(value, int | float) else redact_text(repr(value))
+        return [_without_secrets(item, depth + 1) for item in value]
+    if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return redact_text(_shown(value))
+
+
+def _shown(value: object) -> str:
+    """An object as text, which it may refuse: a log line must not fail what it speaks of."""
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  see above
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"

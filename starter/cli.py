@@ -22,6 +22,7 @@ from migration.status import MigrationStatus, Phase
 from migration.telemetry import configure_logging
 from starter import callbacks, deciding, dlq, ingress, listing, reconcile, terminal, view
 from starter.client import Started, StartResult
+from starter.doctor import command as doctor
 from starter.lookup import stored_status
 from starter.reconcile import Reconciled
 from starter.reconcile import table as reconciled
@@ -183,6 +184,9 @@ def run_reconcile(
         Console().print(reconciled.table(found))
     if not found.clean:
         raise typer.Exit(FAILED)
+
+
+app.add_typer(doctor.app)
 
 
 # --- processes -------------------------------------------------------------------------------------------------

@@ -24,7 +24,6 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import RawValue, SearchAttributeKey, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
@@ -36,6 +35,7 @@ from migration.memo import ADOPTED, CORRELATION_ID, REQUEST_HASH, memo, summary
 from migration.parsing import parse_request
 from migration.request import MigrationRequest, request_hash
 from migration.status import MigrationStatus, Phase
+from starter.converter import DATA_CONVERTER
 
 WORKFLOW = "MigrationWorkflow"
 DECIDED_WITHIN = timedelta(seconds=30)
@@ -76,7 +76,7 @@ async def connect() -> Client:
     config = ClientConfig.load_client_connect_config(config_file_strict=True)
     address = config.setdefault("target_host", "localhost:7233")
     try:
-        return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=_runtime())
+        return await Client.connect(**config, data_converter=DATA_CONVERTER, runtime=_runtime())
     except RuntimeError as error:
         raise Unavailable(f"no Temporal server answers at {address}: {error}") from error
 

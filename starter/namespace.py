@@ -39,9 +39,27 @@ async def ensure_search_attributes(client: Client) -> None:
                 )
             )
     except RPCError as error:
-        command = "temporal operator search-attribute create " + " ".join(
-            f"--name {name} --type {kind}" for name, kind in SEARCH_ATTRIBUTES.items()
-        )
         raise PrerequisiteError(
-            f"the search attributes could not be registered: {error.message}", action=f"run: {command}"
+            f"the search attributes could not be registered: {error.message}", action=f"run: {create_command()}"
         ) from error
+
+
+async def search_attribute_problems(client: Client) -> list[str]:
+    """Which of them are missing, or of another type. Raises `RPCError`."""
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    problems = []
+    for name, kind in SEARCH_ATTRIBUTES.items():
+        if name not in known.custom_attributes:
+            problems.append(f"{name} is missing")
+        elif known.custom_attributes[name] != _TYPES[kind]:
+            problems.append(f"{name} is not of the type {kind}")
+    return problems
+
+
+def create_command() -> str:
+    """The command that registers them all."""
+    return "temporal operator search-attribute create " + " ".join(
+        f"--name {name} --type {kind}" for name, kind in SEARCH_ATTRIBUTES.items()
+    )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from adapters.dynamodb_table import TABLE
+from adapters.dynamodb_table import EXPIRES, TABLE
+from adapters.permissions import IN_TARGET_ACCOUNTS, wanted
 from localcloud.world import APPLICATION_PORT, SUBNETS, World
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_route53 import Route53Client
     from mypy_boto3_sqs import SQSClient
 
-ACCESS_KEY, SECRET_KEY = "local", "local"
+ACCESS_KEY, SECRET_KEY = "local", "secret-key-of-the-local-cloud"
 CALLBACK_SECRET = "migrator/callback"  # noqa: S105  a name
 REQUEST_QUEUE, DEAD_LETTER_QUEUE = "migrator-requests", "migrator-requests-dlq"
 TARGET_ROLE = "migrator-target"
@@ -68,6 +69,9 @@ def seed(world: World, endpoint: str) -> Seeded:
     dead_letters = sqs.create_queue(QueueName=DEAD_LETTER_QUEUE)["QueueUrl"]
     client("mgn").initialize_service()
     client("dynamodb").create_table(TableName=STATE_TABLE, **TABLE)
+    client("dynamodb").update_time_to_live(
+        TableName=STATE_TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES}
+    )
     return Seeded(
         account_id=world.account_id,
         region=world.region,
@@ -177,4 +181,11 @@ def _role(iam: Any, world: World) -> str:
         ],
     }
     role = iam.create_role(RoleName=TARGET_ROLE, AssumeRolePolicyDocument=json.dumps(trust))
+    names = {"partition": "aws", "account": world.account_id, "region": world.region}
+    statements = [
+        {"Effect": "Allow", "Action": [action], "Resource": resource}
+        for action, resource in (wanted(IN_TARGET_ACCOUNTS, names) | {"iam:SimulatePrincipalPolicy": "*"}).items()
+    ]
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    iam.put_role_policy(RoleName=TARGET_ROLE, PolicyName="target", PolicyDocument=json.dumps(policy))
     return str(role["Role"]["Arn"])

@@ -13,7 +13,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from localcloud.applications import Applications, Instance
-from localcloud.aws import events, mgn, ssm
+from localcloud.aws import events, iam, mgn, ssm
 from localcloud.aws.installer import Installation
 from localcloud.aws.middleware import Middleware
 from localcloud.aws.planned import PlannedFaults
@@ -67,6 +67,7 @@ class AwsServer:
         self._server = _listen(self._address, self._middleware)
         _forget_everything()
         mgn.register()
+        iam.install()
         be_strict_about_change_batches()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="aws", daemon=True).start()

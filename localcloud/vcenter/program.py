@@ -17,7 +17,9 @@ from localcloud.world import SourceMachine
 OnChange = Callable[[str, bool, bool, float], None]
 """Name of the machine; whether it is powered on; whether its network is connected; since when, in unix time."""
 
-USERNAME, PASSWORD = "user", "pass"
+USERNAME, PASSWORD = "migrator", "vcenter-password-of-the-local-cloud"
+"""A password that is known again wherever it should not be."""
+
 _LOG = logging.getLogger(__name__)
 _DISK_BYTES = 10 * 1024**3
 _READY_WITHIN = 60.0

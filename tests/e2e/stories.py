@@ -27,7 +27,10 @@ class Stories:
     def __init__(self, cloud: LocalCloud, modules: Iterable[ModuleType]) -> None:
         """Begin them all."""
         plays = [item for module in modules for item in vars(module).values() if getattr(item, _IS_STORY, False)]
-        self._tasks: dict[Story[Any], asyncio.Task[Any]] = {play: asyncio.create_task(play(cloud)) for play in plays}
+        # A module may name a story of another one.
+        self._tasks: dict[Story[Any], asyncio.Task[Any]] = {
+            play: asyncio.create_task(play(cloud)) for play in dict.fromkeys(plays)
+        }
 
     async def told(self, play: Story[Told]) -> Told:
         """Wait for a story's end; what it returned."""

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from migration.telemetry import configure_logging, redact_text
+from migration.redaction import redact_text
+from migration.telemetry import configure_logging
 
 SECRETS = {
     "a webhook secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
@@ -21,9 +23,27 @@ SECRETS = {
     "a password of a query": "GET /session?user=operator&password=hunter2&page=1",
     "a header": "Authorization: Bearer 2YotnFZFEjr1zCsicMWpAA",
     "a signed URL": "https://bucket.s3.amazonaws.com/x?X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c26",
+    "a URL with a password and no user": "redis://:hunter2@cache.example.internal",
+    "a header as JSON": '{"Authorization": "Basic aHVudGVyMjpodW50ZXIy"}',
+    "credentials of a header alone": "sent Basic aHVudGVyMjpodW50ZXIy to it",
+    "a session token": f"IQoJb3JpZ2luX2VjE{'hunter2x' * 8}",
+    "a session token by its name": "AWS_SESSION_TOKEN=hunter2/hunter2+x",
+    "a secret key by its name": 'aws_secret_access_key = "hunter2/K7MDENG/bPxRfiCYEXAMPLEKEY"',
+    "a vCenter's cookie": 'Cookie: vmware_soap_session="hunter2-b33f"; Path=/; HttpOnly',
+    "a vCenter's session": "vmware-api-session-id: hunter2b33f",
+    "a password of JSON": '{"user": "migrator", "password": "hunter2"}',
     "a private key": "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----",
 }
-TELLING = ("whsec_M", "IOSFODNN7", "eyJzdWIi", "hunter2", "2YotnFZFEjr1z", "aeeed9bbccd4d", "MIIEpAIBAAKCAQEA")
+TELLING = (
+    "aHVudGVyMj",
+    "whsec_M",
+    "IOSFODNN7",
+    "eyJzdWIi",
+    "hunter2",
+    "2YotnFZFEjr1z",
+    "aeeed9bbccd4d",
+    "MIIEpAIBAAKCAQEA",
+)
 
 
 @pytest.fixture
@@ -106,11 +126,11 @@ def test_workflow_and_activity_lines_name_the_migration_alike(stream: io.StringI
 
 @pytest.mark.parametrize("kind", SECRETS)
 def test_a_secret_is_known_by_its_shape(kind: str) -> None:
-    text = redact_text(f"before {SECRETS[kind]} after")
+    text = redact_text(f"before {SECRETS[kind]}\nafter")
     assert "[redacted]" in text
     assert not any(telling in text for telling in TELLING)
     assert text.startswith("before ")
-    assert text.endswith(" after")
+    assert text.endswith("\nafter")
 
 
 @pytest.mark.parametrize("kind", SECRETS)
@@ -134,13 +154,96 @@ def test_a_secret_is_taken_out_wherever_it_stands(stream: io.StringIO, kind: str
     "key",
     [
         *("password", "db_password", "passwd", "callbackSecret", "session_token", "Authorization", "api_key", "apiKey"),
-        *("webhook-signature", "aws_credentials", "private_key", "privateKey", "passphrase"),
+        *(
+            "webhook-signature",
+            "aws_credentials",
+            "Set-Cookie",
+            "vmware-api-session-id",
+            "private_key",
+            "privateKey",
+            "passphrase",
+        ),
     ],
 )
 def test_a_secret_is_known_by_its_name(stream: io.StringIO, key: str) -> None:
     structlog.get_logger("activity").info("settings", **{key: "hunter2", "inner": {key: "hunter2"}})
     assert "hunter2" not in stream.getvalue()
     assert lines(stream)[0]["inner"] == {key: "[redacted]"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "set callbackSecret to secretsmanager:migrator/callback",
+        "password: secretsmanager:migrator/vcenter",
+        "the password has expired: ask for another one",
+        "Correct the user name and password of this vCenter connection",
+        "evidence 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "next token of the page is empty",
+        "https://sqs.eu-central-1.amazonaws.com/123456789012/migrator-requests",
+        "ServiceNow wants basic authentication",
+    ],
+)
+def test_words_about_secrets_are_no_secrets(words: str) -> None:
+    assert redact_text(words) == words
+
+
+def test_a_long_text_is_searched_in_no_time() -> None:
+    began = time.monotonic()
+    for text in ("pass" * 50_000, "?" + "token" * 50_000, "a.b-c" * 50_000, "eyJ" * 50_000, "password" + " " * 200_000):
+        redact_text(text)
+    assert time.monotonic() - began < 5
+
+
+# --- hostile content ---------------------------------------------------------------------------------------------
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+HOSTILE = {
+    "line ends": "first\nsecond\r\nthird",
+    "a line of its own": '\n{"event": "request taken", "level": "info"}',
+    "NUL": "a\0b",
+    "terminal control": "\x1b[2Jgone",
+    "right to left": "\u202etxt.exe",
+    "line ends of Unicode": "a\u2028b\u2029c\x85d",
+    "half a character": "\ud800",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_text_stays_on_its_line_as_plain_ascii(stream: io.StringIO, kind: str) -> None:
+    text = HOSTILE[kind]
+    structlog.get_logger("ingress").warning(text, server=text, nested={text: [text]})
+    logging.getLogger("httpx").warning("called %s", text)
+    written = stream.getvalue()
+    assert written.isascii()
+    assert not [one for one in written if ord(one) < 32 and one != "\n"]
+    ours, theirs = lines(stream)
+    assert (ours["event"], ours["server"], ours["nested"]) == (text, text, {text: [text]})
+    assert theirs["event"] == f"called {text}"
+
+
+def test_what_json_does_not_know_is_shown_all_the_same(stream: io.StringIO) -> None:
+    endless: dict[str, Any] = {}
+    endless["self"] = endless
+    structlog.get_logger("activity").info(
+        "odd values",
+        bytes=b"\xff",
+        number=float("nan"),
+        keys={1: "one", (2, 3): "two", None: "none"},
+        unshowable=Unshowable(),
+        endless=endless,
+        many={"b"},
+    )
+    (line,) = lines(stream)
+    assert (line["bytes"], line["number"], line["many"]) == ("b'\\xff'", "nan", "{'b'}")
+    assert line["keys"] == {"1": "one", "(2, 3)": "two", "None": "none"}
+    assert line["unshowable"] == "<Unshowable that cannot be shown: RuntimeError>"
+    assert "…" in json.dumps(line["endless"], ensure_ascii=False)
 
 
 def test_what_is_no_secret_is_left_as_it_is(stream: io.StringIO) -> None:

@@ -1,0 +1,28 @@
+"""`migrator doctor`: whether everything that migrations need is there and lets us in, before a migration finds out.
+
+It changes nothing. Every check runs, whatever the others find, and within a few seconds.
+"""
+
+from collections.abc import Sequence
+
+from migration.ports import Where
+from starter.doctor.checks import Line, State, examine
+from starter.doctor.plan import planned
+from starter.doctor.settings import read_settings
+
+__all__ = ["Line", "State", "doctor", "healthy"]
+
+
+async def doctor(places: Sequence[Where] = ()) -> tuple[Line, ...]:
+    """Look at everything, in the order of a table.
+
+    Args:
+        places: The accounts and regions that migrations go to.
+    """
+    settings, lines = read_settings()
+    return (*lines, *await examine(planned(settings, places)))
+
+
+def healthy(lines: Sequence[Line]) -> bool:
+    """Whether nothing is wrong, as far as it could be looked at."""
+    return all(line.verdict.state is not State.WRONG for line in lines)
