@@ -70,6 +70,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
     bound, poll = settings.act_bound, settings.poll
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
+    store = DynamoMigrations(sessions, settings.state_table)
     webhook = StandardWebhooks(allow_loopback_http=settings.allow_loopback_callbacks)
 
     def names(provider: str) -> DomainNames:
@@ -86,6 +87,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
             names,
             databases,
             webhook,
+            store,
             settings.mgn_replicating_servers_quota,
         ),
         Sources(hypervisors, commands, replication, bound, poll.source),
@@ -95,7 +97,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         ApplicationHealth(HttpHealth(), poll.health, poll.soak),
         DomainNameSystem(names, bound, poll.dns, poll.soak),
         Inventory(databases, bound),
-        MigrationState(DynamoMigrations(sessions, settings.state_table)),
+        MigrationState(store),
         Approvals(JwsSignatures(approval_keys(settings.approval_keys))),
         Callbacks(webhook, Secrets(sessions), settings.callback_secret),
     ]

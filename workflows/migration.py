@@ -124,7 +124,7 @@ class MigrationWorkflow(Story):
         await self._claim()
         checked = await self._context.do(
             PrerequisiteChecks.check_prerequisites,
-            CheckPrerequisites(request=self._request),
+            CheckPrerequisites(request=self._request, mark=str(self._context.mark(Step.VALIDATE))),
             policies.READ,
             "check the prerequisites",
         )

@@ -16,6 +16,7 @@ from tests.fakes.messages import FakeWebhook
 from tests.fakes.mgn import FakeReplication
 from tests.fakes.names import FakeNames
 from tests.fakes.ssm import FakeCommands
+from tests.fakes.store import FakeStore
 from tests.fakes.vcenter import FakeHypervisor
 
 PRODUCTION, TEST, STAGING = "subnet-0a1b2c3d", "subnet-0d3c2b1a", "subnet-0e5f6a7b"
@@ -75,7 +76,7 @@ class World:
         self.commands, self.names = FakeCommands(self.mgn), FakeNames("example.internal")
         self.database, self.webhook = FakeDatabase({"ci-1": {}}), FakeWebhook()
         self.vcenters, self.servicenows = {"vcenter-1"}, {"servicenow-1"}
-        self.quota = 150
+        self.quota, self.store = 150, FakeStore()
         nics = (NetworkCard(key=1, mac=MAC, connected=True), NetworkCard(key=2, mac=SPARE, connected=False))
         self.hypervisor.add("web", nics=nics)
         self.commands.add("mi-1", "billing-web-01")
@@ -88,7 +89,7 @@ class World:
 
     def subnet(self, subnet_id: str, *, free: int = 100, vpc: str = "vpc-1") -> None:
         self.cloud.known_subnets[subnet_id] = Subnet(
-            subnet_id=subnet_id, vpc_id=vpc, zone="eu-central-1a", free_addresses=free
+            subnet_id=subnet_id, vpc_id=vpc, zone="eu-central-1a", cidr="10.2.0.0/24", free_addresses=free
         )
 
     def checks(self) -> PrerequisiteChecks:
@@ -110,6 +111,7 @@ class World:
             lambda _: self.names,
             databases,
             self.webhook,
+            self.store,
             self.quota,
         )
 
