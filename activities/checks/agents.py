@@ -97,7 +97,10 @@ def _judged(server: str, answered: Mapping[str, str]) -> Iterator[Finding]:
         yield finding(FindingCode.AGENT_WITHOUT_ROOT, message, subject=server)
     if low := list(_low(answered)):
         yield finding(FindingCode.AGENT_SPACE_LOW, f"{server} has only {' and '.join(low)}", subject=server)
-    if closed := [name for name in ("mgn", "s3") if answered[name] != "open"]:
+    if untold := [name for name in ("mgn", "s3") if answered[name] == "unknown"]:
+        message = f"{server} has no means to show whether it reaches {_hosts(untold)}"
+        yield finding(FindingCode.AGENT_NOT_LOOKED_AT, message, subject=server)
+    if closed := [name for name in ("mgn", "s3") if answered[name] not in ("open", "unknown")]:
         message = f"{server} does not reach {_hosts(closed)} on TCP port 443"
         yield finding(FindingCode.AGENT_ENDPOINT_UNREACHABLE, message, subject=server)
     if answered["staging"] == "unreachable":
