@@ -65,7 +65,7 @@ class DataCentre:
 def _device(operation: str, device: Any) -> Any:
     spec = vim.vm.device.VirtualDeviceSpec(operation=operation, device=device)
     if operation == "add" and isinstance(device, vim.vm.device.VirtualDisk):
-        spec.fileOperation = "create"
+        spec.fileOperation = vim.vm.device.VirtualDeviceSpec.FileOperation.create
     return spec
 
 
