@@ -50,6 +50,7 @@ from starter.namespace import ensure_search_attributes
 from workflows.border import OneInput
 from workflows.callbacks import CallbackWorkflow
 from workflows.migration import MigrationWorkflow
+from workflows.plan import PlanWorkflow
 
 VERSION = "0.1.0"
 GRACE = timedelta(seconds=30)
@@ -145,7 +146,7 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
     return Worker(
         client,
         task_queue=settings.task_queue,
-        workflows=[MigrationWorkflow, CallbackWorkflow],
+        workflows=[MigrationWorkflow, CallbackWorkflow, PlanWorkflow],
         activities=activities(settings, closing),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,

@@ -23,6 +23,7 @@ from migration.telemetry import configure_logging
 from starter import deciding, ingress, reconcile, terminal, view
 from starter.client import Started, StartResult
 from starter.lookup import stored_status
+from starter.plan import plan
 from starter.reconcile import Reconciled
 from starter.reconcile import table as reconciled
 from starter.terminal import FAILED, NOT_NOW, Id, Output, OutputOption, answered, read, run, run_sync
@@ -151,6 +152,7 @@ def watch(migration_id: Id, output: OutputOption = Output.TEXT) -> None:
         raise typer.Exit(FAILED)
 
 
+app.command()(plan)
 app.add_typer(deciding.app)
 
 

@@ -66,7 +66,8 @@ class FakeActivities:
     async def _enter(self, argument: Any) -> World:
         info = activity.info()
         workflow_id = info.workflow_id or ""
-        world = self.worlds[workflow_id.removeprefix(callbacks_id("")).split("/")[0]]
+        named = workflow_id.removeprefix(callbacks_id("")).removeprefix("plan/")
+        world = self.worlds[named.split("/")[0]]
         await world.called(info.activity_type, argument)
         return world
 
