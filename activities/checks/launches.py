@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
 
 from activities.running import now
 from migration.findings import Finding, FindingCode
@@ -66,6 +67,7 @@ def check_networks(request: MigrationRequest, cloud: TargetCloud) -> Iterator[Fi
     paths |= {launching.settings.subnet_id: f"{launching.path}.subnetId" for launching in launches}
     for subnet_id, count in needed.items():
         yield from _check_subnet(subnet_id, subnets.get(subnet_id), count, paths[subnet_id])
+    yield from _check_addresses(launches, subnets)
     yield from _check_groups(launches, cloud, subnets)
     yield from _check_types(launches, cloud, subnets)
 
@@ -95,6 +97,14 @@ def _check_subnet(subnet_id: str, subnet: Subnet | None, count: int, path: str) 
             subject=subnet_id,
             path=path,
         )
+
+
+def _check_addresses(launches: Sequence[Launching], subnets: Mapping[str, Subnet]) -> Iterator[Finding]:
+    for one in launches:
+        subnet, address = subnets.get(one.settings.subnet_id), one.settings.private_ip
+        if subnet is not None and address is not None and ip_address(address) not in ip_network(subnet.cidr):
+            message = f"{one.server} is to be launched as {address}, subnet {subnet.subnet_id} is {subnet.cidr}"
+            yield finding(FindingCode.ADDRESS_OUTSIDE_SUBNET, message, subject=one.server, path=one.path)
 
 
 def _check_groups(

@@ -25,6 +25,9 @@ def find_machines(
         except (NotFound, Conflict) as missing:
             yield finding(FindingCode.MACHINE_MISSING, str(missing), subject=server.name, path=f"{path}.vm")
             continue
+        if twin := next((name for name, other in found.items() if other.uuid == machine.uuid), None):
+            message = f"{server.name} and {twin} are both the machine {machine.vm}"
+            yield finding(FindingCode.MACHINE_NAMED_TWICE, message, subject=server.name, path=f"{path}.vm")
         found[server.name] = machine
         yield from _state(server, machine, path)
         yield from check_system(server, machine, path)

@@ -86,6 +86,10 @@ CATALOGUE: Mapping[FindingCode, Meaning] = {
         "A subnet has fewer free addresses than servers will need: one each to replicate, and one each to be launched.",
         "Free addresses, or name a larger subnet.",
     ),
+    FindingCode.ADDRESS_OUTSIDE_SUBNET: _critical(
+        "A server is to get an address that its production subnet does not have: its launch would fail.",
+        "Name an address of the subnet, another subnet, or privateIp auto.",
+    ),
     FindingCode.SECURITY_GROUP_MISSING: _critical(
         "A security group of the request does not exist in the target account and region.",
         "Name a security group of the target account and region.",
@@ -129,6 +133,10 @@ CATALOGUE: Mapping[FindingCode, Meaning] = {
     FindingCode.MACHINE_MISSING: _critical(
         "The hypervisor has no machine of this name, or several.",
         "Correct the machine's name, or make it unique.",
+    ),
+    FindingCode.MACHINE_NAMED_TWICE: _critical(
+        "Two servers of the request are the same machine.",
+        "Name each machine once.",
     ),
     FindingCode.MACHINE_POWERED_OFF: _critical(
         "The machine does not run, so that it cannot replicate.",

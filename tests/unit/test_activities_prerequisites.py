@@ -257,6 +257,13 @@ def test_an_instance_type_must_be_offered_in_the_subnets_zone(world: World) -> N
     ]
 
 
+def test_a_fixed_address_must_be_one_of_the_subnet(world: World) -> None:
+    assert world.found(**server(launch={"privateIp": "10.2.0.50"})) == []
+    (finding,) = world.check(**server(launch={"privateIp": "copy"})).findings
+    assert (finding.code, finding.severity) == (FindingCode.ADDRESS_OUTSIDE_SUBNET, Severity.CRITICAL)
+    assert "10.1.0.11, subnet subnet-0a1b2c3d is 10.2.0.0/24" in finding.message
+
+
 def test_a_key_that_mgn_cannot_use_is_critical(world: World) -> None:
     world.cloud.key_problems = {"alias/migrations": "it is disabled"}
     assert world.found() == [(FindingCode.KMS_KEY_UNUSABLE, Severity.CRITICAL)]
@@ -372,6 +379,13 @@ def test_a_machine_that_the_hypervisor_does_not_know_is_critical(world: World) -
     (finding,) = world.check(**server(vm="wbe")).findings
     assert (finding.code, finding.subject) == (FindingCode.MACHINE_MISSING, "billing-web-01")
     assert finding.path == "$.source.servers[0].vm"
+
+
+def test_a_machine_that_is_named_twice_is_critical(world: World) -> None:
+    (first,) = document()["source"]["servers"]
+    second = {**first, "name": "billing-web-02", "agentInstall": "preinstalled"}
+    (finding,) = world.check(**changed("source", servers=[first, second])).findings
+    assert (finding.code, finding.subject) == (FindingCode.MACHINE_NAMED_TWICE, "billing-web-02")
 
 
 def test_the_agent_needs_a_managed_instance_that_is_online(world: World) -> None:
