@@ -299,7 +299,7 @@ class _Found:
             ),
             snapshots=tuple(_as_shown(item.name) for item in _tree(facts.get("snapshot"))),
             disks=self._disks(),
-            passthrough=tuple(device.deviceInfo.label for device in self._devices(_PASSTHROUGH)),
+            passthrough=tuple(_label(device) for device in self._devices(_PASSTHROUGH)),
             has_tpm=any(_is_tpm(device) for device in self._devices(vim.vm.device.VirtualDevice)),
             encrypted=facts.get("config.keyId") is not None,
             consolidation_needed=bool(facts.get("runtime.consolidationNeeded")),
@@ -357,7 +357,11 @@ def _tree(snapshot: Any) -> list[Any]:
 
 def _is_tpm(device: Any) -> bool:
     """To clients of the API version that we speak, vCenter shows a TPM (of 6.7) as a device with no type of its own."""
-    return isinstance(device, vim.vm.device.VirtualTPM) or device.deviceInfo.label == "Virtual TPM"
+    return isinstance(device, vim.vm.device.VirtualTPM) or _label(device) == "Virtual TPM"
+
+
+def _label(device: Any) -> str:
+    return str(device.deviceInfo.label if device.deviceInfo else device.key)
 
 
 def _is(power: PowerState) -> Callable[[_Found], bool]:
