@@ -121,19 +121,21 @@ def _parts(made: Plan) -> Iterator[RenderableType]:
 
 
 def _findings(findings: tuple[Finding, ...]) -> Table:
-    table = Table(expand=False)
-    for column in ("severity", "code", "what", "to do"):
-        table.add_column(column, overflow="fold")
+    table = Table.grid(padding=(0, 2))
     for finding in findings:
         severity = Text(finding.severity, style=_COLOURS[finding.severity])
-        table.add_row(severity, finding.code, finding.message, finding.action or "")
+        about = f" ({finding.subject})" if finding.subject else ""
+        table.add_row(severity, f"{finding.code}{about}", finding.message)
+        if finding.action:
+            table.add_row("", "", Text(finding.action, style="dim"))
     return table
 
 
 def _touches(touches: tuple[Touch, ...]) -> Table:
-    table = Table(expand=False)
-    for column in ("step", "where", "what", "change", "a rollback"):
-        table.add_column(column, overflow="fold")
+    table, last = Table.grid(padding=(0, 2)), None
     for touch in touches:
-        table.add_row(touch.step, touch.system, touch.resource, touch.change, touch.undo or "")
+        table.add_row(touch.step if touch.step is not last else "", touch.system, f"{touch.resource}: {touch.change}")
+        if touch.undo:
+            table.add_row("", "", Text(f"a rollback: {touch.undo}", style="dim"))
+        last = touch.step
     return table

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from moto.ssm.models import ssm_backends
 
 from activities.agent import AGENT_BUCKET
 from activities.checks.looks import answers, look_lines
 from adapters.ssm import Ssm
 from localcloud.world import SourceMachine
+from migration.errors import Unavailable
 from migration.ports import CommandResult
-from tests.contracts.aws_cloud import REGION, Cloud, local_aws
+from tests.contracts.aws_cloud import ACCOUNT, REGION, Cloud, local_aws
 
 SOON = timedelta(seconds=20)
 
@@ -64,10 +66,19 @@ def test_a_look_through_systems_manager_is_no_change_in_the_ledger(cloud: Cloud)
 
 
 def test_a_look_whose_reply_is_lost_is_found_again(cloud: Cloud) -> None:
-    machine = cloud.machines[1]
-    marks = ("mig-shop/1/validate/1", "mig-shop/1/validate/1", "mig-shop/1/validate/2")
-    first, again, later = (looked(cloud, machine, mark).command_id for mark in marks)
-    assert first == again != later
+    machine, mark = cloud.machines[1], "mig-shop/1/validate/1"
+    cloud.lose_reply("ssm", "LookupAgentPrerequisites", machine.name)
+    with pytest.raises(Unavailable):
+        looked(cloud, machine, mark)
+    assert answers(looked(cloud, machine, mark).output) is not None
+    commands = ssm_backends[ACCOUNT][REGION]._commands
+    assert [command.comment for command in commands if machine.managed_instance_id in command.instance_ids] == [mark]
+
+
+def test_another_entry_of_the_step_looks_anew(cloud: Cloud) -> None:
+    marks = ("mig-stock/1/validate/1", "mig-stock/1/validate/2")
+    first, later = (looked(cloud, cloud.machines[3], mark).command_id for mark in marks)
+    assert first != later
 
 
 def test_a_machine_answers_what_a_test_plants(cloud: Cloud) -> None:
