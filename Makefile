@@ -57,6 +57,7 @@ check: setup ## Lint, formatting, types, import contracts, generated files.
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m migration.schema --check
+	@$(PYTHON) -m migration.findings --check
 	@$(PYTHON) -m localcloud.aws.mgn.pages --check
 
 bench: setup ## Overhead figures, each with its baseline, into bench/results.json.

@@ -54,6 +54,7 @@ from workflows.afterword import AfterwordWorkflow
 from workflows.border import OneInput
 from workflows.callbacks import CallbackWorkflow
 from workflows.migration import MigrationWorkflow
+from workflows.plan import PlanWorkflow
 
 VERSION = "0.1.0"
 GRACE = timedelta(seconds=30)
@@ -74,6 +75,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
     bound, poll, region = settings.act_bound, settings.poll, settings.state_region
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
+    store = DynamoMigrations(sessions, settings.state_table)
     webhook = StandardWebhooks(CallbackGuard.allowing(settings.callback_allow))
 
     def names(provider: str) -> DomainNames:
@@ -90,6 +92,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
             names,
             databases,
             webhook,
+            store,
             settings.mgn_replicating_servers_quota,
         ),
         Sources(hypervisors, commands, replication, bound, poll.source),
@@ -99,7 +102,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         ApplicationHealth(HttpHealth(), poll.health, poll.soak),
         DomainNameSystem(names, bound, poll.dns, poll.soak),
         Inventory(databases, bound),
-        MigrationState(DynamoMigrations(sessions, settings.state_table)),
+        MigrationState(store),
         Events(EventBridge(sessions, settings.event_bus, region=region) if settings.event_bus else None),
         Approvals(JwsSignatures(approval_keys(settings.approval_keys))),
         Callbacks(webhook, Secrets(sessions), settings.callback_secret),
@@ -148,7 +151,7 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
     return Worker(
         client,
         task_queue=settings.task_queue,
-        workflows=[MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow],
+        workflows=[MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow, PlanWorkflow],
         activities=activities(settings, closing),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,

@@ -13,7 +13,10 @@ _REGISTERED = re.compile(r"source server ID: (s-[0-9a-zA-Z]{17})")
 _FAILED = ("Installation failed", "Error details:", "error message")
 _TAIL = 600
 
-_DOWNLOADS = "https://aws-application-migration-service-{region}.s3.{region}.amazonaws.com/latest"
+AGENT_BUCKET = "aws-application-migration-service-{region}.s3.{region}.amazonaws.com"
+"""The host of the bucket that the agent comes from, in each region."""
+
+_DOWNLOADS = f"https://{AGENT_BUCKET}/latest"
 _OPTIONS = "--region {region} --no-prompt --no-replication --user-provided-id {id}"
 
 # A hybrid-activated node keeps its role's credentials in a file: none are sent through Systems Manager.

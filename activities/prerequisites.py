@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
+from activities.checks.agents import AgentLook, check_agents, find_managed_instances
+from activities.checks.claims import check_claims
 from activities.checks.launches import check_account, check_key_and_profiles, check_networks, check_service
-from activities.checks.machines import find_machines, find_managed_instances
-from activities.checks.plan import check_callback, check_offer, check_window
+from activities.checks.machines import find_machines
+from activities.checks.plan import check_callback, check_free_period, check_offer, check_window
 from activities.checks.records import check_items, check_names, uses_servicenow
 from activities.checks.report import Report
 from activities.errors import translated
+from activities.replicating import is_registered
 from activities.running import now
 from migration.errors import PrerequisiteError
 from migration.findings import Finding
@@ -22,6 +25,7 @@ from migration.ports import (
     Databases,
     DomainNames,
     Hypervisors,
+    MigrationStore,
     PowerState,
     RecordSet,
     Replication,
@@ -34,9 +38,16 @@ from migration.request import MigrationRequest, Server, SourceType
 
 
 class CheckPrerequisites(Model):
-    """The request to check."""
+    """The request to check.
+
+    Attributes:
+        mark: By which the looks into the machines are found again, when a reply is lost.
+        unclaimed: The id and the servers are not claimed yet: look whether they could be.
+    """
 
     request: MigrationRequest
+    mark: str = ""
+    unclaimed: bool = False
 
 
 class SourceFacts(Model):
@@ -81,6 +92,7 @@ class PrerequisiteChecks:
     names: Callable[[str], DomainNames]
     databases: Databases
     webhook: Webhook
+    store: MigrationStore
     replicating_servers_quota: int
 
     @activity.defn
@@ -90,10 +102,13 @@ class PrerequisiteChecks:
         asked, report = request.request, Report()
         report.add(check_offer(asked))
         report.add(check_window(asked, now()))
+        report.add(check_free_period(asked))
         report.add(check_callback(asked, self.webhook))
+        if request.unclaimed:
+            report.add(check_claims(asked, self.store))
         machines = self._machines(asked, report)
         managed, known = dict[str, str](), dict[str, SourceServer]()
-        self._target(asked, report, machines, managed, known)
+        self._target(request, report, machines, managed, known)
         names: dict[int, RecordSet | None] = {}
         check_names(asked, self.names, report, names)
         self._items(asked, report)
@@ -117,24 +132,27 @@ class PrerequisiteChecks:
 
     def _target(
         self,
-        asked: MigrationRequest,
+        request: CheckPrerequisites,
         report: Report,
         machines: dict[str, SourceMachine],
         managed: dict[str, str],
         known: dict[str, SourceServer],
     ) -> None:
         """Look at the target account, unless our credentials would show us another one."""
-        target = asked.target
+        asked, target = request.request, request.request.target
         where = Where(account_id=target.account_id, region=target.region, role_arn=target.role_arn)
         cloud, before = self.clouds(where), len(report.findings)
         report.add(check_account(asked, cloud))
         if len(report.findings) > before:
             return
-        ids = [user_provided_id(asked.source.connection, machine.uuid) for machine in machines.values()]
+        ids = {name: user_provided_id(asked.source.connection, machine.uuid) for name, machine in machines.items()}
+        service, commands = self.replication(where), self.commands(where)
         report.add(check_networks(asked, cloud))
         report.add(check_key_and_profiles(asked, cloud))
-        report.add(check_service(self.replication(where), ids, self.replicating_servers_quota, known))
-        report.add(find_managed_instances(asked, self.commands(where), managed))
+        report.add(check_service(asked, service, list(ids.values()), self.replicating_servers_quota, known))
+        report.add(find_managed_instances(asked, commands, managed))
+        installed = frozenset(name for name, one in ids.items() if is_registered(known.get(one)))
+        report.add(check_agents(asked, commands, cloud, AgentLook(request.mark, managed, installed)))
 
     def _items(self, asked: MigrationRequest, report: Report) -> None:
         if uses_servicenow(asked):

@@ -67,6 +67,11 @@ class DynamoMigrations(DynamoRows):
             status=held["endedAs"]["S"] if "endedAs" in held else None,
         )
 
+    def holders(self, server_keys: Sequence[str]) -> Mapping[str, str]:
+        """Which migration holds each of these servers; those that nobody holds are left out."""
+        items = self._items(server_keys)
+        return {item[KEY]["S"].removeprefix("server#"): item["migrationId"]["S"] for item in items}
+
     def finish(self, migration_id: str, generation: int, status: str, server_keys: Sequence[str]) -> None:
         """Mark this generation's claim as ended with that status, then give back the servers that it holds.
 

@@ -66,6 +66,7 @@ class Ec2:
                 subnet_id=one["SubnetId"],
                 vpc_id=one["VpcId"],
                 zone=one["AvailabilityZone"],
+                cidr=one["CidrBlock"],
                 free_addresses=one["AvailableIpAddressCount"],
             )
             for one in found

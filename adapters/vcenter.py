@@ -24,14 +24,29 @@ _FACTS = (
     "name",
     "config.instanceUuid",
     "config.guestFullName",
+    "config.guestId",
     "config.hardware.device",
+    "config.keyId",
     "guest.guestFullName",
+    "guest.guestId",
     "guest.ipAddress",
     "guest.net",
     "guest.toolsRunningStatus",
+    "runtime.consolidationNeeded",
     "runtime.powerState",
     "snapshot",
 )
+_PASSTHROUGH = (
+    vim.vm.device.VirtualPCIPassthrough,
+    vim.vm.device.VirtualSCSIPassthrough,
+    vim.vm.device.VirtualSriovEthernetCard,
+    vim.vm.device.VirtualUSB,
+)
+_RAW_MAPPED = (
+    vim.vm.device.VirtualDisk.RawDiskMappingVer1BackingInfo,
+    vim.vm.device.VirtualDisk.RawDiskVer2BackingInfo,
+)
+_SHARED_BUS = frozenset({"virtualSharing", "physicalSharing"})
 _UNDER_WAY = frozenset({"queued", "running"})
 _FIRST_LOOK, _SLOWEST_LOOK = 0.05, 2.0
 
@@ -283,6 +298,7 @@ class _Found:
             uuid=facts.get("config.instanceUuid", ""),
             power=self._power,
             guest_os=facts.get("guest.guestFullName") or facts.get("config.guestFullName"),
+            guest_id=facts.get("guest.guestId") or facts.get("config.guestId"),
             tools_running=facts.get("guest.toolsRunningStatus") == "guestToolsRunning",
             addresses=self._addresses(),
             nics=tuple(
@@ -290,10 +306,11 @@ class _Found:
                 for card in self._devices(vim.vm.device.VirtualEthernetCard)
             ),
             snapshots=tuple(_as_shown(item.name) for item in _tree(facts.get("snapshot"))),
-            disks=tuple(
-                MachineDisk(label=disk.deviceInfo.label, size_bytes=disk.capacityInKB * 1024)
-                for disk in self._devices(vim.vm.device.VirtualDisk)
-            ),
+            disks=self._disks(),
+            passthrough=tuple(_label(device) for device in self._devices(_PASSTHROUGH)),
+            has_tpm=any(_is_tpm(device) for device in self._devices(vim.vm.device.VirtualDevice)),
+            encrypted=facts.get("config.keyId") is not None,
+            consolidation_needed=bool(facts.get("runtime.consolidationNeeded")),
         )
 
     @property
@@ -316,6 +333,21 @@ class _Found:
     def _devices(self, kind: Any) -> list[Any]:
         return [device for device in self._facts.get("config.hardware.device", ()) if isinstance(device, kind)]
 
+    def _disks(self) -> tuple[MachineDisk, ...]:
+        buses = self._devices(vim.vm.device.VirtualSCSIController)
+        shared = {bus.key for bus in buses if str(bus.sharedBus) in _SHARED_BUS}
+        return tuple(
+            MachineDisk(
+                label=disk.deviceInfo.label,
+                size_bytes=disk.capacityInKB * 1024,
+                raw_mapped=isinstance(disk.backing, _RAW_MAPPED),
+                independent="independent" in str(getattr(disk.backing, "diskMode", "")),
+                shared=disk.controllerKey in shared
+                or str(getattr(disk.backing, "sharing", "")) == "sharingMultiWriter",
+            )
+            for disk in self._devices(vim.vm.device.VirtualDisk)
+        )
+
     def _addresses(self) -> tuple[str, ...]:
         primary = self._facts.get("guest.ipAddress")
         every = [address for card in self._facts.get("guest.net", ()) for address in card.ipAddress]
@@ -329,6 +361,15 @@ def _tree(snapshot: Any) -> list[Any]:
         items.append(item)
         waiting.extend(item.childSnapshotList)
     return items
+
+
+def _is_tpm(device: Any) -> bool:
+    """To clients of the API version that we speak, vCenter shows a TPM (of 6.7) as a device with no type of its own."""
+    return isinstance(device, vim.vm.device.VirtualTPM) or _label(device) == "Virtual TPM"
+
+
+def _label(device: Any) -> str:
+    return str(device.deviceInfo.label if device.deviceInfo else device.key)
 
 
 def _is(power: PowerState) -> Callable[[_Found], bool]:

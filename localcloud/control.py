@@ -9,7 +9,8 @@ GET    /applications                                 every application's DNS ans
 A fault is a JSON object. It says which calls it meets:
 
     service    mgn, ec2, route53, dynamodb, sqs, ssm, vcenter, servicenow or callback, as in the ledger
-    operation  as in the ledger: StartCutover, PowerOffVM_Task, update, deliver
+    operation  as in the ledger: StartCutover, PowerOffVM_Task, update, deliver; a SendCommand whose script only looks
+               is LookupAgentPrerequisites, and is not in the ledger
     target     an id or name that the call touches, such as billing-web-01; left out: every call
     after      how many such calls pass first (0); the nth call alone is {"after": n - 1, "times": 1}
     times      how many it then hits; left out: all, for good

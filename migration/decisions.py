@@ -69,7 +69,7 @@ class Skip(Decision):
 
 
 class Acknowledge(Decision):
-    """The warnings are known; no `codes` means all of them."""
+    """The warnings are known: those of these `codes`, each a CODE or CODE/SUBJECT; none given means all of them."""
 
     codes: tuple[str, ...] | None = None
 

@@ -35,6 +35,15 @@ READ = ActivityPolicy(
 )
 """A look that changes nothing."""
 
+PLAN: ActivityPolicy = {**READ, "schedule_to_close_timeout": 10 * _MINUTE}
+"""The same for somebody who waits for it at a terminal."""
+
+PLANNED_WITHIN = 12 * _MINUTE
+"""How long a plan may take in all. Its workflow may have an end, unlike a migration's: it leaves nothing to undo."""
+
+PLAN_TAKEN_WITHIN = 20 * _SECOND
+"""How long a plan waits for a worker to take it up."""
+
 ACT = ActivityPolicy(
     start_to_close_timeout=30 * _MINUTE,
     schedule_to_close_timeout=4 * _HOUR,

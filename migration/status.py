@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from migration.findings import Finding
+from migration.findings import Finding, Severity
 from migration.models import Model
 from migration.steps import Step
 
@@ -143,6 +143,21 @@ class Approval(Model):
     evidence_hash: str | None = None
 
 
+class Acknowledgement(Model):
+    """A person knows this warning, as it was worded then: another one of the same code is not covered by it."""
+
+    code: str
+    subject: str | None = None
+    message: str
+    by: str
+    at: datetime
+    comment: str | None = None
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether it is about this very finding."""
+        return (self.code, self.subject, self.message) == (finding.code, finding.subject, finding.message)
+
+
 class DecisionRecord(Model):
     """A decision as it came: accepted, or refused and why.
 
@@ -270,7 +285,7 @@ class MigrationStatus(Live):
     servers: list[ServerProgress] = []
     awaiting: Awaiting | None = None
     findings: list[Finding] = []
-    acknowledged: list[str] = []
+    acknowledged: list[Acknowledgement] = []
     failure: Failure | None = None
 
     test: TestLaunch | None = None
@@ -295,6 +310,12 @@ class MigrationStatus(Live):
     source_kept_by: str | None = None
     source_retiring: bool = False
     deletion_approvals: list[Approval] = []
+
+    @property
+    def open_warnings(self) -> list[Finding]:
+        """The warnings that nobody has acknowledged yet."""
+        warnings = (finding for finding in self.findings if finding.severity is Severity.WARNING)
+        return [one for one in warnings if not any(known.covers(one) for known in self.acknowledged)]
 
 
 class MigrationResult(Model):

@@ -24,6 +24,7 @@ from starter import callbacks, deciding, dlq, ingress, listing, reconcile, termi
 from starter.client import Started, StartResult
 from starter.doctor import command as doctor
 from starter.lookup import stored_status
+from starter.plan import plan
 from starter.reconcile import Reconciled
 from starter.reconcile import table as reconciled
 from starter.terminal import FAILED, NOT_NOW, Id, Output, OutputOption, answered, read, run, run_sync
@@ -154,6 +155,7 @@ def watch(migration_id: Id, output: OutputOption = Output.TEXT) -> None:
 
 app.add_typer(listing.app)
 app.add_typer(callbacks.app)
+app.command()(plan)
 app.add_typer(deciding.app)
 app.add_typer(dlq.app)
 

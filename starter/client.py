@@ -135,7 +135,7 @@ class Migrations:
     ) -> StartResult:
         handle = await self._client.start_workflow(
             WORKFLOW,
-            RawValue(_json_payload(text)),
+            RawValue(json_payload(text)),
             id=request.migration_id,
             task_queue=self._task_queue,
             id_reuse_policy=reuse,
@@ -267,7 +267,7 @@ class Migrations:
             try:
                 handle = await self._client.start_workflow(
                     WORKFLOW,
-                    RawValue(_json_payload(json.dumps(carried))),
+                    RawValue(json_payload(json.dumps(carried))),
                     id=migration_id,
                     task_queue=task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
@@ -322,7 +322,8 @@ async def _same_request(description: WorkflowExecutionDescription, request: Migr
         )
 
 
-def _json_payload(text: str | bytes) -> Payload:
+def json_payload(text: str | bytes) -> Payload:
+    """A payload of exactly this JSON text, which the workflow validates itself."""
     data = text.encode() if isinstance(text, str) else text
     return Payload(metadata={"encoding": b"json/plain"}, data=data)
 

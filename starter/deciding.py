@@ -142,7 +142,7 @@ def keep_source(migration_id: Id, who: As, comment: Comment = None, output: Outp
 def acknowledge(
     migration_id: Id,
     who: As,
-    code: Annotated[list[str] | None, typer.Option(help="a finding's code; all when not given")] = None,
+    code: Annotated[list[str] | None, typer.Option(help="CODE or CODE/SUBJECT; all when not given")] = None,
     comment: Comment = None,
     output: OutputOption = Output.TEXT,
 ) -> None:

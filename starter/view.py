@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from migration.errors import Conflict
-from migration.findings import Severity
 from migration.status import LeftUndone, MigrationStatus, Phase, Preserved, ServerProgress, StepProgress, StepState
 from migration.steps import Step
 from starter.moments import ago, clock, moment, span
@@ -162,8 +161,8 @@ def _trouble(status: MigrationStatus) -> Iterator[Row]:
         if status.failure.action:
             yield "", _line(f"to mend it: {status.failure.action}")
     if status.awaiting and status.awaiting.what == "acknowledge":
-        open_ = [f for f in status.findings if f.severity is Severity.WARNING and f.code not in status.acknowledged]
-        yield from (("warning", _line(text)) for text in _some([f"{f.code}: {f.message}" for f in open_], _FINDINGS))
+        named = [f"{warning.code}: {warning.message}" for warning in status.open_warnings]
+        yield from (("warning", _line(text)) for text in _some(named, _FINDINGS))
 
 
 # --- who acts --------------------------------------------------------------------------------------------------

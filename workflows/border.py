@@ -82,14 +82,19 @@ def _with_one_argument(handled: Handled, name: str) -> Handled:
 
 def read_request(payload: RawValue, workflow_id: str) -> MigrationRequest:
     """The request that a migration was started with. Fails the workflow, naming every path that is wrong."""
-    try:
-        request = parse_request(json_text(payload))
-    except RequestErrors as errors:
-        raise _bad_request([str(error) for error in errors.errors]) from None
+    request = read_plan_request(payload)
     if request.migration_id != workflow_id:
         found = json.dumps(request.migration_id)
         raise _bad_request([f"$.migrationId: expected the workflow id, {json.dumps(workflow_id)}, found {found}"])
     return request
+
+
+def read_plan_request(payload: RawValue) -> MigrationRequest:
+    """The request of a plan, whose workflow has an id of its own. Fails the workflow, naming every wrong path."""
+    try:
+        return parse_request(json_text(payload))
+    except RequestErrors as errors:
+        raise _bad_request([str(error) for error in errors.errors]) from None
 
 
 def read_input(payload: RawValue, model: type[InputT], what: str) -> InputT:

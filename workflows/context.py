@@ -239,7 +239,7 @@ class Context:
 
     def source_keys(self) -> tuple[str, ...]:
         """How the source servers are claimed."""
-        return tuple(f"{self.request.source.connection}/{server.vm}" for server in self.request.source.servers)
+        return self.request.source_keys
 
     def now(self) -> datetime:
         """The workflow's time."""

@@ -30,11 +30,12 @@ with workflow.unsafe.imports_passed_through():
         Rollback,
         Skip,
     )
+    from migration.findings import Finding
     from migration.messages import MessageType
     from migration.models import Model
     from migration.parsing import RequestErrors, parse_model
     from migration.request import MigrationRequest, RollbackTo
-    from migration.status import Approval, DecisionRecord, MigrationStatus, Phase, Window
+    from migration.status import Acknowledgement, Approval, DecisionRecord, MigrationStatus, Phase, Window
     from workflows.border import json_text
     from workflows.journal import Journal, failure_of
     from workflows.saga import Stop
@@ -228,12 +229,12 @@ class DecisionDesk:
         return "skipped"
 
     def _acknowledge(self, decision: Acknowledge) -> str:
-        known = {finding.code for finding in self.status.findings}
+        known = {name for finding in self.status.findings for name in (finding.code, finding.key)}
         if unknown := set(decision.codes or ()) - known:
             raise Refused(f"there is no finding {', '.join(sorted(unknown))}; findings are {', '.join(sorted(known))}")
-        codes = set(decision.codes) if decision.codes is not None else known
-        self.status.acknowledged = sorted({*self.status.acknowledged, *codes})
-        return f"acknowledged: {', '.join(sorted(codes)) or 'nothing'}"
+        meant = [one for one in self.status.open_warnings if _is_among(one, decision.codes)]
+        self.status.acknowledged = [*self.status.acknowledged, *(_acknowledgement(one, decision) for one in meant)]
+        return f"acknowledged: {', '.join(one.key for one in meant) or 'nothing new'}"
 
     def _reschedule(self, decision: Reschedule) -> str:
         if self.status.down_since is not None or self.status.divergence_since is not None or self._over():
@@ -359,6 +360,21 @@ class DecisionDesk:
     def _holding(self, now: datetime) -> list[Approval]:
         expires_after = self._request.approval.expires_after if self._request.approval else None
         return [given for given in self.status.approvals if expires_after is None or given.at + expires_after > now]
+
+
+def _is_among(finding: Finding, names: tuple[str, ...] | None) -> bool:
+    return names is None or finding.code in names or finding.key in names
+
+
+def _acknowledgement(finding: Finding, decision: Acknowledge) -> Acknowledgement:
+    return Acknowledgement(
+        code=finding.code,
+        subject=finding.subject,
+        message=finding.message,
+        by=decision.by,
+        at=workflow.now(),
+        comment=decision.comment,
+    )
 
 
 def parse_decision(name: DecisionName, payload: RawValue) -> Decision:

@@ -84,7 +84,7 @@ class Gate(Scene):
             "test": status.test and status.test.model_dump(mode="json", by_alias=True),
             "testReason": self._request.test.reason,
             "findings": [finding.model_dump(mode="json", by_alias=True) for finding in status.findings],
-            "acknowledged": status.acknowledged,
+            "acknowledged": [known.model_dump(mode="json", by_alias=True) for known in status.acknowledged],
             "undo": [line.model_dump(mode="json", by_alias=True) for line in status.undo],
         }
         status.evidence_hash = sha256_hex(status.evidence)

@@ -124,7 +124,7 @@ class MigrationWorkflow(Story):
         await self._claim()
         checked = await self._context.do(
             PrerequisiteChecks.check_prerequisites,
-            CheckPrerequisites(request=self._request),
+            CheckPrerequisites(request=self._request, mark=str(self._context.mark(Step.VALIDATE))),
             policies.READ,
             "check the prerequisites",
         )
@@ -183,13 +183,12 @@ class MigrationWorkflow(Story):
 
     async def _acknowledged(self) -> None:
         """Warnings wait for a person before anything is touched, unless the request ignores them."""
-        warnings = {f.code for f in self._status.findings if f.severity is Severity.WARNING}
-        if self._request.warnings is Warnings.IGNORE or warnings <= set(self._status.acknowledged):
+        if self._request.warnings is Warnings.IGNORE or not self._status.open_warnings:
             return
-        message = f"warnings to acknowledge: {', '.join(sorted(warnings))}"
+        message = f"warnings to acknowledge: {', '.join(warning.key for warning in self._status.open_warnings)}"
         awaiting = Awaiting(what="acknowledge", message=message, choices=("acknowledge", "abandon"))
         self._journal.phase(Phase.AWAITING_DECISION, message, awaiting)
-        await self._context.decided(lambda: warnings <= set(self._status.acknowledged), "acknowledgement of warnings")
+        await self._context.decided(lambda: not self._status.open_warnings, "acknowledgement of warnings")
         self._journal.phase(Phase.PREPARING, "warnings acknowledged")
 
     def _agent_targets(self) -> tuple[AgentTarget, ...]:

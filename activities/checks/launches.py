@@ -3,12 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
 
-from activities.checks.report import critical
+from activities.running import now
 from migration.findings import Finding, FindingCode
+from migration.findings.catalogue import MOST_JOBS, MOST_SERVERS_IN_JOBS, finding
 from migration.ports import ReplicationService, SourceServer, Subnet, TargetCloud
 from migration.request import LaunchSettings, MigrationRequest, Network, TestMode
 from migration.steps import Step
+
+_JOBS_LAST = timedelta(days=1)
+"""No job of MGN takes longer; those that began before have ended."""
+
+_ENDED = frozenset({"COMPLETED"})
 
 
 @dataclass(frozen=True)
@@ -43,10 +51,9 @@ def check_account(request: MigrationRequest, cloud: TargetCloud) -> Iterator[Fin
     """Our credentials, after the assumed role, belong to the target account."""
     caller = cloud.caller()
     if caller != request.target.account_id:
-        yield critical(
+        yield finding(
             FindingCode.WRONG_ACCOUNT,
             f"the credentials belong to account {caller}, the target is {request.target.account_id}",
-            action="Name a role of the target account that the worker may assume.",
             path="$.target.roleArn",
         )
 
@@ -60,6 +67,7 @@ def check_networks(request: MigrationRequest, cloud: TargetCloud) -> Iterator[Fi
     paths |= {launching.settings.subnet_id: f"{launching.path}.subnetId" for launching in launches}
     for subnet_id, count in needed.items():
         yield from _check_subnet(subnet_id, subnets.get(subnet_id), count, paths[subnet_id])
+    yield from _check_addresses(launches, subnets)
     yield from _check_groups(launches, cloud, subnets)
     yield from _check_types(launches, cloud, subnets)
 
@@ -76,21 +84,27 @@ def _addresses_needed(request: MigrationRequest, launches: Sequence[Launching]) 
 
 def _check_subnet(subnet_id: str, subnet: Subnet | None, count: int, path: str) -> Iterator[Finding]:
     if subnet is None:
-        yield critical(
+        yield finding(
             FindingCode.SUBNET_MISSING,
             f"subnet {subnet_id} does not exist",
-            action="Name a subnet of the target account and region.",
             subject=subnet_id,
             path=path,
         )
     elif subnet.free_addresses < count:
-        yield critical(
+        yield finding(
             FindingCode.SUBNET_FULL,
             f"subnet {subnet_id} has {subnet.free_addresses} free addresses, {count} are needed",
-            action="Free addresses, or name a larger subnet.",
             subject=subnet_id,
             path=path,
         )
+
+
+def _check_addresses(launches: Sequence[Launching], subnets: Mapping[str, Subnet]) -> Iterator[Finding]:
+    for one in launches:
+        subnet, address = subnets.get(one.settings.subnet_id), one.settings.private_ip
+        if subnet is not None and address is not None and ip_address(address) not in ip_network(subnet.cidr):
+            message = f"{one.server} is to be launched as {address}, subnet {subnet.subnet_id} is {subnet.cidr}"
+            yield finding(FindingCode.ADDRESS_OUTSIDE_SUBNET, message, subject=one.server, path=one.path)
 
 
 def _check_groups(
@@ -102,18 +116,16 @@ def _check_groups(
     vpcs = cloud.security_groups(sorted({group for group, _ in wanted}))
     for (group, subnet_id), path in wanted.items():
         if group not in vpcs:
-            yield critical(
+            yield finding(
                 FindingCode.SECURITY_GROUP_MISSING,
                 f"security group {group} does not exist",
-                action="Name a security group of the target account and region.",
                 subject=group,
                 path=f"{path}.securityGroupIds",
             )
         elif subnet_id in subnets and subnets[subnet_id].vpc_id != vpcs[group]:
-            yield critical(
+            yield finding(
                 FindingCode.SECURITY_GROUP_IN_OTHER_VPC,
                 f"security group {group} is in {vpcs[group]}, subnet {subnet_id} in {subnets[subnet_id].vpc_id}",
-                action="Name a security group of the subnet's VPC.",
                 subject=group,
                 path=f"{path}.securityGroupIds",
             )
@@ -126,10 +138,9 @@ def _check_types(launches: Sequence[Launching], cloud: TargetCloud, subnets: Map
             zones.setdefault(subnet.zone, set()).add(launching.settings.instance_type)
     for zone, types in sorted(zones.items()):
         for missing in sorted(types - cloud.offered_instance_types(zone, sorted(types))):
-            yield critical(
+            yield finding(
                 FindingCode.INSTANCE_TYPE_NOT_OFFERED,
                 f"zone {zone} does not offer {missing}",
-                action="Choose a type that the zone offers, or a subnet of another zone.",
                 subject=missing,
                 path="$.target.instanceType",
             )
@@ -139,51 +150,61 @@ def check_key_and_profiles(request: MigrationRequest, cloud: TargetCloud) -> Ite
     """The KMS key is usable by MGN, and the instance profiles exist."""
     key = request.replication.kms_key_id
     if key is not None and (problem := cloud.key_problem(key)):
-        yield critical(
+        yield finding(
             FindingCode.KMS_KEY_UNUSABLE,
             f"MGN cannot use KMS key {key}: {problem}",
-            action="Enable the key and let MGN's service-linked role use it.",
             subject=key,
             path="$.replication.kmsKeyId",
         )
     for profile in sorted({one.settings.instance_profile or "" for one in planned_launches(request)} - {""}):
         if not cloud.profile_exists(profile):
-            yield critical(
+            yield finding(
                 FindingCode.INSTANCE_PROFILE_MISSING,
                 f"instance profile {profile} does not exist",
-                action="Create the instance profile, or name another.",
                 subject=profile,
                 path="$.target.instanceProfile",
             )
 
 
 def check_service(
-    service: ReplicationService, user_provided_ids: Sequence[str], quota: int, known: dict[str, SourceServer]
+    request: MigrationRequest,
+    service: ReplicationService,
+    user_provided_ids: Sequence[str],
+    quota: int,
+    known: dict[str, SourceServer],
 ) -> Iterator[Finding]:
     """MGN is initialised here, and has room for the servers that it does not replicate yet.
 
     Args:
+        request: What is asked for.
         service: MGN in the target account and region.
         user_provided_ids: The machines that are to replicate.
         quota: How many may replicate there (L-9A599620).
         known: Takes the machines' live records, by user-provided id.
     """
     if not service.is_initialised():
-        yield critical(
+        yield finding(
             FindingCode.MGN_NOT_INITIALISED,
             "MGN was never initialised in this account and region",
-            action="Initialise MGN once: its console does, or the API's InitializeService.",
         )
         return
     known.update(service.find(user_provided_ids))
     new = len(set(user_provided_ids) - set(known))
     active = service.count_active()
     if active + new > quota:
-        yield critical(
+        yield finding(
             FindingCode.MGN_QUOTA_EXCEEDED,
             f"{active} servers replicate here, {new} more would exceed MGN's quota of {quota} (L-9A599620)",
-            action=(
-                "Finalize or disconnect servers first; or have AWS raise the quota, and the setting "
-                "mgn_replicating_servers_quota with it."
-            ),
         )
+    if Step.TEST in request.planned_steps:
+        yield from _check_jobs(request, service)
+
+
+def _check_jobs(request: MigrationRequest, service: ReplicationService) -> Iterator[Finding]:
+    """A launch has one job for each tier, one after the other, and every server of the application in them."""
+    active = [job for job in service.jobs(since=now() - _JOBS_LAST) if job.status not in _ENDED]
+    servers = sum(len(job.servers) for job in active)
+    largest = max(Counter(server.tier for server in request.servers).values())
+    if len(active) >= MOST_JOBS or servers + largest > MOST_SERVERS_IN_JOBS:
+        message = f"{len(active)} MGN jobs with {servers} servers are in progress now, a launch adds {largest} servers"
+        yield finding(FindingCode.MGN_JOBS_BUSY, message)

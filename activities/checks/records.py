@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from activities.checks.report import Report, critical, warning
+from activities.checks.report import Report
 from migration.errors import NotFound
 from migration.findings import Finding, FindingCode
+from migration.findings.catalogue import finding
 from migration.ports import ConfigurationDatabase, DomainNames, RecordKey, RecordSet
 from migration.request import CmdbSystem, DnsProvider, DnsRecord, MigrationRequest
 
@@ -37,19 +38,17 @@ def _read_name(
     try:
         found[index] = provider.read(key)
     except NotFound as missing:
-        yield critical(
+        yield finding(
             FindingCode.ZONE_MISSING,
             str(missing),
-            action="Name a hosted zone that exists, by its id where the name is ambiguous.",
             subject=record.zone,
             path=f"$.dns[{index}].zone",
         )
         return
     if found[index] is None:
-        yield warning(
+        yield finding(
             FindingCode.RECORD_MISSING,
             f"{record.name} {record.type} does not exist yet: the switch creates it, a rollback removes it",
-            action="Make sure that the name is the one that clients use.",
             subject=record.name,
             path=f"$.dns[{index}].name",
         )
@@ -61,10 +60,9 @@ def check_items(request: MigrationRequest, database: ConfigurationDatabase) -> I
         try:
             database.read(item.id)
         except NotFound as missing:
-            yield critical(
+            yield finding(
                 FindingCode.ITEM_MISSING,
                 str(missing),
-                action="Correct the item's id, or create the item.",
                 subject=item.server,
                 path=f"$.cmdb.items[{index}].id",
             )

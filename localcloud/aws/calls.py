@@ -13,9 +13,13 @@ import botocore.session
 
 from adapters.dynamodb_table import KEY
 from localcloud.aws.events import names_of
+from localcloud.aws.looks import is_look
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
 _REST = {"mgn", "route53"}
+LOOK = "LookupAgentPrerequisites"
+"""What a SendCommand is called here whose script only looks: ledger and sweeps are about what changes something."""
+
 _READS = re.compile(r"(Describe|List|Get|BatchGet|TransactGet|Search|Query|Scan|Test|Receive|Lookup)")
 _MGN_ID = re.compile(r"(s|mgnjob|app|wave|lct|rct|vcc|connector)-[0-9a-zA-Z]{17}")
 _EC2_NAMES = re.compile(
@@ -66,6 +70,8 @@ def read_call(environ: Mapping[str, Any], body: bytes, aliases: Aliases) -> Call
         call = Call(service, operation, "ec2" if service == "ec2" else "query", caller)
     if not call.operation:
         return None
+    if call.operation == "SendCommand" and is_look(_script(body)):
+        call = replace(call, operation=LOOK)
     named, detail = _READERS.get(service, _nothing)(body, unquote(environ["PATH_INFO"]))
     return replace(call, targets=_with_aliases(named, aliases), detail=detail)
 
@@ -164,6 +170,13 @@ def _read_dynamodb(body: bytes, path: str) -> _Named:  # noqa: ARG001  a reader'
 def _read_sqs(body: bytes, path: str) -> _Named:  # noqa: ARG001  a reader's parameters
     request = dict(_walk(_json(body)))
     return [str(request[key]).rpartition("/")[2] for key in ("QueueUrl", "QueueName") if key in request], {}
+
+
+def _script(body: bytes) -> list[str]:
+    request = _json(body)
+    parameters = request.get("Parameters") if isinstance(request, dict) else None
+    lines = parameters.get("commands") if isinstance(parameters, dict) else None
+    return lines if isinstance(lines, list) else []
 
 
 def _read_ssm(body: bytes, path: str) -> _Named:  # noqa: ARG001  a reader's parameters

@@ -44,6 +44,7 @@ class AwsServer:
         settings: mgn.MgnSettings | None = None,
     ) -> None:
         """Port 0 takes a free one; `settings` are the local MGN's: clock factor, durations, quotas."""
+        self.look_answers: dict[str, dict[str, str]] = {}
         self._world = world
         self._ledger = ledger
         self._faults = faults
@@ -124,7 +125,7 @@ class AwsServer:
         )
         mgn.configure(self._settings, world=applications, faults=PlannedFaults(applications, self._faults))
         events.install(self._faults)
-        ssm.install(ssm.Fleet(self._world, applications.online, self._register_agent))
+        ssm.install(ssm.Fleet(self._world, applications.online, self._register_agent, self.look_answers))
         self._middleware.open(self._aliases, applications.refresh)
         return applications
 

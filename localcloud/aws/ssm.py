@@ -2,11 +2,11 @@
 
 moto lacks DescribeInstanceInformation and ListCommandInvocations, and runs a command on every instance of the
 account. Here a command runs on the machines it names, at once: the agent's installer registers the machine with
-MGN, anything else succeeds in silence. Limits are those of the SSM API reference.
+MGN, a look at what it needs is answered, anything else succeeds in silence. Limits are those of the SSM API reference.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from moto.core.responses import ActionResult
 from moto.ssm.models import Command, SimpleSystemManagerBackend
 from moto.ssm.responses import SimpleSystemManagerResponse
 
+from localcloud.aws import looks
 from localcloud.aws.installer import Installation, InstallerOptionsError, find_installation
 from localcloud.world import SourceMachine, World
 
@@ -48,11 +49,13 @@ class Fleet:
         online: Whether the machine of this name answers.
         register: Registers the machine's agent with MGN and returns the source server's id; raises
             `ServiceException` as MGN would.
+        answers: What a machine answers to a look, by its name, where that is not what it should be.
     """
 
     world: World
     online: Callable[[str], bool]
     register: Callable[[SourceMachine, Installation], str]
+    answers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def machines(self, account_id: str, region: str) -> Mapping[str, SourceMachine]:
         """The machines that this account manages in this region, by managed instance id."""
@@ -64,6 +67,8 @@ class Fleet:
         """Run a script on one machine; one that is off never gets it."""
         if not self.online(machine.name):
             return Outcome("TimedOut", "DeliveryTimedOut", -1)
+        if looks.is_look(lines):
+            return Outcome("Success", "Success", 0, looks.answer(self.answers.get(machine.name, {})))
         try:
             installation = find_installation(lines, windows=document == POWERSHELL)
             output = self._install(machine, installation) if installation else ""

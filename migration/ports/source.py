@@ -26,25 +26,44 @@ class NetworkCard(Model):
 
 
 class MachineDisk(Model):
-    """A virtual disk and its capacity in bytes."""
+    """A virtual disk and its capacity in bytes.
+
+    Attributes:
+        raw_mapped: It is a raw device mapping to a LUN.
+        independent: Snapshots leave it out.
+        shared: Other machines may write to it too.
+    """
 
     label: str
     size_bytes: int
+    raw_mapped: bool = False
+    independent: bool = False
+    shared: bool = False
 
 
 class SourceMachine(Model):
-    """What the hypervisor knows of one source machine."""
+    """What the hypervisor knows of one source machine.
+
+    Attributes:
+        guest_os: The guest's system in words, and `guest_id` the hypervisor's own name for it.
+        passthrough: Labels of the devices that belong to its host.
+    """
 
     vm: str
     id: str
     uuid: str
     power: PowerState
     guest_os: str | None = None
+    guest_id: str | None = None
     tools_running: bool = False
     addresses: tuple[str, ...] = ()
     nics: tuple[NetworkCard, ...] = ()
     snapshots: tuple[str, ...] = ()
     disks: tuple[MachineDisk, ...] = ()
+    passthrough: tuple[str, ...] = ()
+    has_tpm: bool = False
+    encrypted: bool = False
+    consolidation_needed: bool = False
 
 
 class SourceHypervisor(Protocol):

@@ -55,6 +55,9 @@ class MigrationStore(Protocol):
     def claim_of(self, migration_id: str) -> Claim | None:
         """The claim on this migration id as it stands, ended or not; None when there never was one."""
 
+    def holders(self, server_keys: Sequence[str]) -> Mapping[str, str]:
+        """Which migration holds each of these servers; those that nobody holds are left out."""
+
     def finish(self, migration_id: str, generation: int, status: str, server_keys: Sequence[str]) -> None:
         """Give the servers back and mark the claim as ended; it stays, so that no id is used twice by accident."""
 

@@ -26,11 +26,12 @@ class TargetInstance(Model):
 
 
 class Subnet(Model):
-    """An EC2 subnet, and how many addresses it has left."""
+    """An EC2 subnet, its IPv4 network, and how many addresses it has left."""
 
     subnet_id: str
     vpc_id: str
     zone: str
+    cidr: str
     free_addresses: int
 
 

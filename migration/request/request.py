@@ -189,6 +189,11 @@ class MigrationRequest(Part):
         return self.source.servers
 
     @property
+    def source_keys(self) -> tuple[str, ...]:
+        """How the source servers are claimed, in their order."""
+        return tuple(f"{self.source.connection}/{server.vm}" for server in self.servers)
+
+    @property
     def staging_subnet_id(self) -> str:
         """The subnet of the replication servers."""
         return self.replication.staging_subnet_id or self.target.subnet_id

@@ -4,10 +4,21 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 
-from migration.errors import NotFound
+from migration.errors import NotFound, SourcePreparationError
 from migration.ports import CommandResult, ManagedInstance
 from tests.fakes.calls import Faulty
 from tests.fakes.mgn import FakeReplication
+
+GOOD = {
+    "root": "yes",
+    "free_root": "20480",
+    "free_tmp": "4096",
+    "mgn": "open",
+    "s3": "open",
+    "staging": "silent",
+    "dhcp": "yes",
+}
+"""What a machine answers on which the agent can be installed."""
 
 _OPTION = re.compile(r"--user-provided-id (\S+)")
 
@@ -21,6 +32,9 @@ class FakeCommands(Faulty):
         self.instances: dict[str, ManagedInstance] = {}
         self.scripts: list[str] = []
         self.failing: set[str] = set()
+        self.answers: dict[str, str] = dict(GOOD)
+        self.looks: list[tuple[str, str]] = []
+        self.look_ends: SourcePreparationError | None = None
         self._replication = replication
 
     def add(self, instance_id: str, name: str, *, online: bool = True) -> None:
@@ -35,6 +49,8 @@ class FakeCommands(Faulty):
 
     def run(self, instance_id: str, lines: Sequence[str], *, os: str, comment: str, within: timedelta) -> CommandResult:
         script = "\n".join(lines)
+        if "changes nothing" in script:
+            return self._look(instance_id, comment)
         if instance_id in self.failing:
             return CommandResult(command_id="c-1", exit_code=0, output="Installation failed.\nError details: no space")
         with self.effect("run", instance_id, comment):
@@ -46,3 +62,11 @@ class FakeCommands(Faulty):
                 source_server_id, "STOPPED", replication_state="STOPPED", lag=None, user_provided_id=option[1]
             )
         return CommandResult(command_id="c-1", exit_code=0, output=f"The source server ID: {source_server_id}.")
+
+    def _look(self, instance_id: str, comment: str) -> CommandResult:
+        self.look("look")
+        self.looks.append((instance_id, comment))
+        if self.look_ends:
+            raise self.look_ends
+        output = "\n".join(f"{name}={value}" for name, value in self.answers.items())
+        return CommandResult(command_id="c-2", exit_code=0, output=output)

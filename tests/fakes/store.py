@@ -63,6 +63,9 @@ class FakeStore(Faulty):
     def claim_of(self, migration_id: str) -> Claim | None:
         return self.claims.get(migration_id)
 
+    def holders(self, server_keys: Sequence[str]) -> Mapping[str, str]:
+        return {key: self.servers[key][0] for key in server_keys if key in self.servers}
+
     def finish(self, migration_id: str, generation: int, status: str, server_keys: Sequence[str]) -> None:
         held = self.claims.get(migration_id)
         ended = held is not None and held.generation == generation and held.status != status

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from activities.prerequisites import CheckPrerequisites, PrerequisiteChecks, Prerequisites
-from migration.errors import Conflict, NotFound, Unavailable
+from migration.errors import Conflict, NotFound, SourcePreparationError, Unavailable
 from migration.findings import FindingCode, Severity
-from migration.ports import NetworkCard, PowerState, RecordSet, Subnet
-from migration.request import MigrationRequest
+from migration.ports import Claim, MachineDisk, NetworkCard, PowerState, RecordSet, Subnet
+from migration.request import MigrationRequest, request_hash
 from tests.fakes.ec2 import FakeCloud
 from tests.fakes.environment import Attempts
 from tests.fakes.inventory import FakeDatabase
@@ -16,6 +16,7 @@ from tests.fakes.messages import FakeWebhook
 from tests.fakes.mgn import FakeReplication
 from tests.fakes.names import FakeNames
 from tests.fakes.ssm import FakeCommands
+from tests.fakes.store import FakeStore
 from tests.fakes.vcenter import FakeHypervisor
 
 PRODUCTION, TEST, STAGING = "subnet-0a1b2c3d", "subnet-0d3c2b1a", "subnet-0e5f6a7b"
@@ -75,7 +76,7 @@ class World:
         self.commands, self.names = FakeCommands(self.mgn), FakeNames("example.internal")
         self.database, self.webhook = FakeDatabase({"ci-1": {}}), FakeWebhook()
         self.vcenters, self.servicenows = {"vcenter-1"}, {"servicenow-1"}
-        self.quota = 150
+        self.quota, self.store = 150, FakeStore()
         nics = (NetworkCard(key=1, mac=MAC, connected=True), NetworkCard(key=2, mac=SPARE, connected=False))
         self.hypervisor.add("web", nics=nics)
         self.commands.add("mi-1", "billing-web-01")
@@ -88,7 +89,7 @@ class World:
 
     def subnet(self, subnet_id: str, *, free: int = 100, vpc: str = "vpc-1") -> None:
         self.cloud.known_subnets[subnet_id] = Subnet(
-            subnet_id=subnet_id, vpc_id=vpc, zone="eu-central-1a", free_addresses=free
+            subnet_id=subnet_id, vpc_id=vpc, zone="eu-central-1a", cidr="10.2.0.0/24", free_addresses=free
         )
 
     def checks(self) -> PrerequisiteChecks:
@@ -110,6 +111,7 @@ class World:
             lambda _: self.names,
             databases,
             self.webhook,
+            self.store,
             self.quota,
         )
 
@@ -255,6 +257,13 @@ def test_an_instance_type_must_be_offered_in_the_subnets_zone(world: World) -> N
     ]
 
 
+def test_a_fixed_address_must_be_one_of_the_subnet(world: World) -> None:
+    assert world.found(**server(launch={"privateIp": "10.2.0.50"})) == []
+    (finding,) = world.check(**server(launch={"privateIp": "copy"})).findings
+    assert (finding.code, finding.severity) == (FindingCode.ADDRESS_OUTSIDE_SUBNET, Severity.CRITICAL)
+    assert "10.1.0.11, subnet subnet-0a1b2c3d is 10.2.0.0/24" in finding.message
+
+
 def test_a_key_that_mgn_cannot_use_is_critical(world: World) -> None:
     world.cloud.key_problems = {"alias/migrations": "it is disabled"}
     assert world.found() == [(FindingCode.KMS_KEY_UNUSABLE, Severity.CRITICAL)]
@@ -279,27 +288,104 @@ def test_the_quota_that_aws_raised_is_the_one_that_counts(world: World) -> None:
     assert world.found() == []
 
 
+CRITICAL, WARNING, INFORMATION = Severity.CRITICAL, Severity.WARNING, Severity.INFORMATION
+TIB = 1024**4
+
+
+def disk(number: int = 1, *, size: int = 10 * 1024**3, **facts: bool) -> MachineDisk:
+    return MachineDisk(label=f"Hard disk {number}", size_bytes=size, **facts)
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "severity"),
     [
-        ({"power": PowerState.OFF}, FindingCode.MACHINE_POWERED_OFF, Severity.CRITICAL),
-        ({"power": PowerState.SUSPENDED}, FindingCode.MACHINE_POWERED_OFF, Severity.CRITICAL),
-        ({"tools_running": False}, FindingCode.TOOLS_NOT_RUNNING, Severity.WARNING),
-        ({"addresses": ("10.1.0.12",)}, FindingCode.ADDRESS_DIFFERS, Severity.WARNING),
-        ({"snapshots": ("before-upgrade",)}, FindingCode.MACHINE_HAS_SNAPSHOTS, Severity.WARNING),
+        ({"power": PowerState.OFF}, FindingCode.MACHINE_POWERED_OFF, CRITICAL),
+        ({"power": PowerState.SUSPENDED}, FindingCode.MACHINE_POWERED_OFF, CRITICAL),
+        ({"tools_running": False}, FindingCode.TOOLS_NOT_RUNNING, WARNING),
+        ({"addresses": ("10.1.0.12",)}, FindingCode.ADDRESS_DIFFERS, WARNING),
+        ({"addresses": ()}, FindingCode.ADDRESS_MISSING, WARNING),
+        ({"snapshots": ("before-upgrade",)}, FindingCode.MACHINE_HAS_SNAPSHOTS, WARNING),
+        ({"consolidation_needed": True}, FindingCode.CONSOLIDATION_NEEDED, WARNING),
+        ({"disks": tuple(disk(n) for n in range(27))}, None, None),
+        ({"disks": tuple(disk(n) for n in range(28))}, FindingCode.DISKS_MANY, WARNING),
+        ({"disks": tuple(disk(n) for n in range(60))}, FindingCode.DISKS_MANY, WARNING),
+        ({"disks": tuple(disk(n) for n in range(61))}, FindingCode.DISKS_TOO_MANY, CRITICAL),
+        ({"disks": (disk(size=16 * TIB),)}, None, None),
+        ({"disks": (disk(size=16 * TIB + 1),)}, FindingCode.DISK_TOO_LARGE, CRITICAL),
+        ({"disks": (disk(raw_mapped=True),)}, FindingCode.DISK_RAW_MAPPED, WARNING),
+        ({"disks": (disk(independent=True),)}, FindingCode.DISK_INDEPENDENT, WARNING),
+        ({"disks": (disk(shared=True),)}, FindingCode.DISK_SHARED, WARNING),
+        ({"passthrough": ("PCI device 0",)}, FindingCode.PASSTHROUGH_DEVICE, WARNING),
+        ({"has_tpm": True}, FindingCode.VIRTUAL_TPM, WARNING),
+        ({"encrypted": True}, FindingCode.MACHINE_ENCRYPTED, INFORMATION),
     ],
 )
-def test_a_source_machines_state_is_judged(
-    world: World, fields: dict[str, Any], code: FindingCode, severity: Severity
+def test_a_source_machine_is_judged(
+    world: World, fields: dict[str, Any], code: FindingCode | None, severity: Severity | None
 ) -> None:
     world.hypervisor.edit("web", **fields)
+    assert world.found() == ([(code, severity)] if code else [])
+
+
+@pytest.mark.parametrize(
+    "guest", ["ubuntu64Guest", "centos64Guest", "centos7_64Guest", "rhel9_64Guest", "sles15_64Guest"]
+)
+def test_a_system_that_has_an_agent_is_no_finding(world: World, guest: str) -> None:
+    world.hypervisor.edit("web", guest_id=guest)
+    assert world.found() == []
+
+
+@pytest.mark.parametrize(
+    ("guest", "code", "severity"),
+    [
+        ("freebsd13_64Guest", FindingCode.GUEST_OS_UNSUPPORTED, CRITICAL),
+        ("solaris11_64Guest", FindingCode.GUEST_OS_UNSUPPORTED, CRITICAL),
+        ("darwin21_64Guest", FindingCode.GUEST_OS_UNSUPPORTED, CRITICAL),
+        ("win98Guest", FindingCode.GUEST_OS_UNSUPPORTED, CRITICAL),
+        ("otherLinux64Guest", FindingCode.GUEST_OS_UNKNOWN, WARNING),
+        ("rhel4_64Guest", FindingCode.GUEST_OS_UNKNOWN, WARNING),
+        ("windows2019srv_64Guest", FindingCode.GUEST_OS_DIFFERS, CRITICAL),
+        ("windows9Server64Guest", FindingCode.GUEST_OS_DIFFERS, CRITICAL),
+        ("winNetEnterpriseGuest", FindingCode.GUEST_OS_DIFFERS, CRITICAL),
+    ],
+)
+def test_a_system_without_an_agent_is_named(world: World, guest: str, code: FindingCode, severity: Severity) -> None:
+    world.hypervisor.edit("web", guest_id=guest)
     assert world.found() == [(code, severity)]
+
+
+def test_a_windows_machine_is_found_to_be_one(world: World) -> None:
+    world.hypervisor.edit("web", guest_id="windows2019srv_64Guest")
+    assert world.found(**server(os="windows")) == []
+    world.hypervisor.edit("web", guest_id="ubuntu64Guest")
+    assert world.found(**server(os="windows")) == [(FindingCode.GUEST_OS_DIFFERS, CRITICAL)]
+
+
+def test_a_disk_must_fit_the_volume_type_of_its_launch(world: World) -> None:
+    world.hypervisor.edit("web", disks=(disk(size=2 * TIB),))
+    assert world.found() == []
+    (finding,) = world.check(**server(launch={"volumeType": "standard"})).findings
+    assert (finding.code, finding.path) == (FindingCode.DISK_TOO_LARGE, "$.source.servers[0].launch.volumeType")
+    assert "Hard disk 1 of web has 2.0 TiB, a standard volume 1 TiB at most" in finding.message
+
+
+def test_disks_that_snapshots_leave_out_matter_only_where_there_is_a_snapshot(world: World) -> None:
+    world.hypervisor.edit("web", disks=(disk(raw_mapped=True, independent=True),))
+    assert [code for code, _ in world.found()] == [FindingCode.DISK_RAW_MAPPED, FindingCode.DISK_INDEPENDENT]
+    assert world.found(sourceSnapshot="none") == []
 
 
 def test_a_machine_that_the_hypervisor_does_not_know_is_critical(world: World) -> None:
     (finding,) = world.check(**server(vm="wbe")).findings
     assert (finding.code, finding.subject) == (FindingCode.MACHINE_MISSING, "billing-web-01")
     assert finding.path == "$.source.servers[0].vm"
+
+
+def test_a_machine_that_is_named_twice_is_critical(world: World) -> None:
+    (first,) = document()["source"]["servers"]
+    second = {**first, "name": "billing-web-02", "agentInstall": "preinstalled"}
+    (finding,) = world.check(**changed("source", servers=[first, second])).findings
+    assert (finding.code, finding.subject) == (FindingCode.MACHINE_NAMED_TWICE, "billing-web-02")
 
 
 def test_the_agent_needs_a_managed_instance_that_is_online(world: World) -> None:
@@ -315,3 +401,121 @@ def test_a_record_that_does_not_exist_yet_is_a_warning_and_recorded_as_absent(wo
     checked = world.check()
     assert [(f.code, f.severity) for f in checked.findings] == [(FindingCode.RECORD_MISSING, Severity.WARNING)]
     assert [(name.index, name.before) for name in checked.names] == [(0, None)]
+
+
+# --- inside the machines -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "severity"),
+    [
+        ({"root": "no"}, FindingCode.AGENT_WITHOUT_ROOT, CRITICAL),
+        ({"free_root": "2047"}, FindingCode.AGENT_SPACE_LOW, CRITICAL),
+        ({"free_root": "2048"}, None, None),
+        ({"free_tmp": "511"}, FindingCode.AGENT_SPACE_LOW, CRITICAL),
+        ({"mgn": "silent"}, FindingCode.AGENT_ENDPOINT_UNREACHABLE, CRITICAL),
+        ({"s3": "refused"}, FindingCode.AGENT_ENDPOINT_UNREACHABLE, CRITICAL),
+        ({"mgn": "unknown", "s3": "unknown"}, FindingCode.AGENT_NOT_LOOKED_AT, WARNING),
+        ({"staging": "unreachable"}, FindingCode.AGENT_STAGING_UNREACHABLE, WARNING),
+        ({"staging": "refused"}, None, None),
+        ({"dhcp": "no"}, FindingCode.AGENT_DHCP_MISSING, WARNING),
+        ({"free_root": "plenty"}, FindingCode.AGENT_NOT_LOOKED_AT, WARNING),
+    ],
+)
+def test_what_the_agent_needs_is_looked_at_inside_the_machine(
+    world: World, answers: dict[str, str], code: FindingCode | None, severity: Severity | None
+) -> None:
+    world.commands.answers |= answers
+    assert world.found() == ([(code, severity)] if code else [])
+
+
+def test_every_machine_is_looked_into_with_one_command_that_its_mark_finds_again(world: World) -> None:
+    request = MigrationRequest.model_validate_json(json.dumps(document()))
+    mark = "mig-billing/1/validate/1"
+    Attempts().attempt(world.checks().check_prerequisites, CheckPrerequisites(request=request, mark=mark))
+    assert world.commands.looks == [("mi-1", mark)]
+
+
+def test_a_machine_whose_agent_mgn_knows_is_not_looked_into(world: World) -> None:
+    world.mgn.add("s-1", user_provided_id="vcenter-1:uuid-web")
+    assert world.found() == []
+    assert world.found(**server(agentInstall="preinstalled")) == []
+    assert world.commands.looks == []
+
+
+def test_a_look_that_somebody_ended_is_a_warning_and_one_that_found_no_way_is_made_again(world: World) -> None:
+    world.commands.look_ends = SourcePreparationError("the command c-2 on mi-1 ended as Cancelled", action="Look there")
+    (finding,) = world.check().findings
+    assert (finding.code, finding.subject) == (FindingCode.AGENT_NOT_LOOKED_AT, "billing-web-01")
+    world.commands.look_ends = None
+    world.commands.refuse("look", Unavailable("the machine could not be reached"))
+    asked = CheckPrerequisites(request=MigrationRequest.model_validate_json(json.dumps(document())))
+    assert Attempts().error(world.checks().check_prerequisites, asked).type == "Unavailable"
+
+
+# --- time, quotas, claims ----------------------------------------------------------------------------------------
+
+
+def test_more_days_than_mgn_gives_away_are_a_warning(world: World) -> None:
+    days = {"replication": {"deadline": "P45D"}, "soak": {"for": "P10D"}, "grace": "P36D"}
+    (finding,) = world.check(**days).findings
+    assert (finding.code, finding.severity) == (FindingCode.FREE_PERIOD_EXCEEDED, WARNING)
+    assert "add up to 91 days" in finding.message
+    assert world.found(**days | {"grace": "P35D"}) == []
+    assert world.found(**days, migrationType="test") == []
+
+
+def test_jobs_that_leave_no_room_for_a_launch_are_told(world: World) -> None:
+    for number in range(20):
+        world.mgn.add(f"s-{number}")
+        world.mgn.add_job(f"mgnjob-{number}", "LAUNCH", [f"s-{number}"])
+    assert world.found() == [(FindingCode.MGN_JOBS_BUSY, INFORMATION)]
+    for number in range(19):
+        world.mgn.end_job(f"mgnjob-{number}")
+    assert world.found() == []
+    world.mgn.add_job("mgnjob-large", "LAUNCH", [f"s-{number}" for number in range(199)])
+    assert world.found() == [(FindingCode.MGN_JOBS_BUSY, INFORMATION)]
+
+
+def unclaimed(world: World) -> list[tuple[str, str]]:
+    """What a look before the claim finds: codes and messages."""
+    request = MigrationRequest.model_validate_json(json.dumps(document()))
+    asked = CheckPrerequisites(request=request, unclaimed=True)
+    checked = Attempts().attempt(world.checks().check_prerequisites, asked)
+    assert world.store.effects == []
+    return [(finding.code, finding.message) for finding in checked.findings]
+
+
+def claimed(world: World, migration_id: str, keys: list[str], *, request: str = "another") -> None:
+    claim = Claim(migration_id=migration_id, generation=1, request_hash=request, workflow_run="run-1")
+    world.store.claim(claim, keys, again=False)
+    world.store.effects.clear()
+
+
+def test_a_server_of_another_live_migration_is_critical_and_its_holder_named(world: World) -> None:
+    claimed(world, "mig-other", ["vcenter-1/web"])
+    assert unclaimed(world) == [(FindingCode.SERVER_IN_OTHER_MIGRATION, "vcenter-1/web is held by mig-other")]
+    world.store.finish("mig-other", 1, "COMPLETED", ["vcenter-1/web"])
+    world.store.effects.clear()
+    assert unclaimed(world) == []
+
+
+def test_an_id_that_belongs_to_another_request_is_critical(world: World) -> None:
+    claimed(world, "mig-billing", [])
+    assert unclaimed(world) == [(FindingCode.MIGRATION_ID_TAKEN, "mig-billing is live, with another request")]
+
+
+@pytest.mark.parametrize(("ended", "taken"), [("COMPLETED", True), ("ROLLED_BACK", False), ("FAILED", False)])
+def test_an_id_that_has_ended_for_good_is_critical(world: World, ended: str, *, taken: bool) -> None:
+    request = MigrationRequest.model_validate_json(json.dumps(document()))
+    claimed(world, "mig-billing", ["vcenter-1/web"], request=request_hash(request))
+    assert unclaimed(world) == [], "its own live claim is none of another"
+    world.store.finish("mig-billing", 1, ended, ["vcenter-1/web"])
+    world.store.effects.clear()
+    words = f"mig-billing has ended as {ended}, and cannot be started again"
+    assert unclaimed(world) == ([(FindingCode.MIGRATION_ID_TAKEN, words)] if taken else [])
+
+
+def test_a_migration_does_not_stumble_over_its_own_claim(world: World) -> None:
+    claimed(world, "mig-billing", ["vcenter-1/web"])
+    assert world.found() == []

@@ -11,6 +11,7 @@ from rich.console import Console
 from migration.errors import Conflict
 from migration.findings import Finding, Severity
 from migration.status import (
+    Acknowledgement,
     Approval,
     Awaiting,
     DecisionRecord,
@@ -267,7 +268,7 @@ def test_warnings_that_are_not_acknowledged_are_named() -> None:
         Phase.AWAITING_DECISION,
         steps=at(Step.VALIDATE, StepState.DONE),
         findings=findings,
-        acknowledged=["TOOLS_NOT_RUNNING"],
+        acknowledged=[Acknowledgement(code="TOOLS_NOT_RUNNING", message="no guest tools", by=FIRST, at=NOW)],
         awaiting=Awaiting(what="acknowledge", message="warnings", choices=("acknowledge", "abandon")),
     )
     assert row("warning", status) == "ADDRESS_DIFFERS: the address differs"

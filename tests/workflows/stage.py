@@ -42,8 +42,9 @@ from workflows.border import OneInput
 from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
 from workflows.carried import Carried
 from workflows.migration import MigrationWorkflow
+from workflows.plan import PlanWorkflow
 
-WORKFLOWS = [MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow]
+WORKFLOWS = [MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow, PlanWorkflow]
 
 _ACTIVITIES_AT_ONCE = 200
 _LOOK = 0.03

@@ -58,7 +58,7 @@ async def test_the_evidence_is_what_the_approvers_have_to_know(stage: Stage) -> 
     finding = Finding(code="TOOLS_NOT_RUNNING", severity=Severity.WARNING, message="überholte Werkzeuge")
     migration = await stage.start(World(findings=[finding]))
     await migration.stands(Phase.AWAITING_DECISION, "acknowledge")
-    await migration.decide("acknowledge")
+    await migration.decide("acknowledge", APPROVER, comment="power is cut, that is agreed")
     await migration.stands(Phase.AWAITING_APPROVAL, "approve")
     status = await migration.status()
     evidence = status.evidence
@@ -72,7 +72,11 @@ async def test_the_evidence_is_what_the_approvers_have_to_know(stage: Stage) -> 
         ("billing-web-01", "EC2 status checks", True, "2/2"),
         ("billing-web-01", "http://10.2.0.11:8080/health", True, "HTTP 200"),
     ]
-    assert [found["code"] for found in evidence["findings"]] == evidence["acknowledged"] == ["TOOLS_NOT_RUNNING"]
+    (known,) = evidence["acknowledged"]
+    assert evidence["findings"] == [finding.model_dump(mode="json", by_alias=True)]
+    assert (known["code"], known["message"]) == ("TOOLS_NOT_RUNNING", "überholte Werkzeuge")
+    assert (known["by"], known["comment"]) == (APPROVER, "power is cut, that is agreed")
+    assert known["at"]
     assert evidence["undo"] == [line.model_dump(mode="json", by_alias=True) for line in status.undo] != []
 
 

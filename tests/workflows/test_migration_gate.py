@@ -154,6 +154,25 @@ async def test_warnings_are_acknowledged_before_anything_is_touched(stage: Stage
     await migration.stands(Phase.AWAITING_APPROVAL, "approve")
 
 
+async def test_a_warning_is_acknowledged_for_one_server_or_for_all_of_them(stage: Stage) -> None:
+    codes = ("TOOLS_NOT_RUNNING", "TOOLS_NOT_RUNNING", "DISK_SHARED")
+    servers = ("billing-web-01", "billing-web-02", "billing-web-02")
+    findings = [
+        WARNING.model_copy(update={"code": code, "subject": server})
+        for code, server in zip(codes, servers, strict=True)
+    ]
+    migration = await stage.start_light(World(findings=findings))
+    status = await migration.stands(Phase.AWAITING_DECISION, "acknowledge")
+    assert status.awaiting is not None
+    assert "TOOLS_NOT_RUNNING/billing-web-02" in status.awaiting.message
+    one = await migration.decide("acknowledge", codes=["TOOLS_NOT_RUNNING/billing-web-01", "DISK_SHARED"])
+    assert one.message == "acknowledged: TOOLS_NOT_RUNNING/billing-web-01, DISK_SHARED/billing-web-02"
+    assert (await migration.decide("acknowledge", codes=["DISK_SHARED"])).message == "acknowledged: nothing new"
+    assert [open_.key for open_ in (await migration.status()).open_warnings] == ["TOOLS_NOT_RUNNING/billing-web-02"]
+    await migration.decide("acknowledge")
+    await migration.stands(Phase.AWAITING_APPROVAL, "approve")
+
+
 async def test_warnings_are_ignored_where_the_request_says_so(stage: Stage) -> None:
     await at_the_gate(stage, World(findings=[WARNING]), warnings="ignore")
 

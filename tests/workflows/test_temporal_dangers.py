@@ -315,7 +315,7 @@ async def sent_as(migration: Migration, update_id: str, name: str, decision: dic
 
 
 async def has_acknowledged_everything(migration: Migration) -> bool:
-    return (await migration.status()).acknowledged == CODES
+    return sorted(known.code for known in (await migration.status()).acknowledged) == CODES
 
 
 async def taken_once_each(migration: Migration) -> None:
