@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
+from activities.checks.factory import check_factory
 from activities.checks.launches import check_account, check_key_and_profiles, check_networks, check_service
 from activities.checks.machines import find_machines, find_managed_instances
 from activities.checks.plan import check_callback, check_offer, check_window
@@ -21,6 +22,7 @@ from migration.ports import (
     Commands,
     Databases,
     DomainNames,
+    Factories,
     Hypervisors,
     PowerState,
     RecordSet,
@@ -80,6 +82,7 @@ class PrerequisiteChecks:
     clouds: Clouds
     names: Callable[[str], DomainNames]
     databases: Databases
+    factories: Factories
     webhook: Webhook
     replicating_servers_quota: int
 
@@ -97,6 +100,7 @@ class PrerequisiteChecks:
         names: dict[int, RecordSet | None] = {}
         check_names(asked, self.names, report, names)
         self._items(asked, report)
+        self._factory(asked, report)
         return Prerequisites(
             findings=report.findings,
             sources=tuple(
@@ -141,6 +145,12 @@ class PrerequisiteChecks:
             database = report.connect(self.databases, asked.cmdb.connection or "", "$.cmdb.connection")
             if database is not None:
                 report.add(check_items(asked, database))
+
+    def _factory(self, asked: MigrationRequest, report: Report) -> None:
+        if asked.cmf is not None:
+            factory = report.connect(self.factories, asked.cmf.connection or "", "$.cmf.connection")
+            if factory is not None:
+                report.add(check_factory(asked, asked.cmf, factory))
 
 
 def _facts(

@@ -8,7 +8,7 @@ GET    /applications                                 every application's DNS ans
 
 A fault is a JSON object. It says which calls it meets:
 
-    service    mgn, ec2, route53, dynamodb, sqs, ssm, vcenter, servicenow or callback, as in the ledger
+    service    mgn, ec2, route53, dynamodb, sqs, ssm, vcenter, servicenow, cmf or callback, as in the ledger
     operation  as in the ledger: StartCutover, PowerOffVM_Task, update, deliver
     target     an id or name that the call touches, such as billing-web-01; left out: every call
     after      how many such calls pass first (0); the nth call alone is {"after": n - 1, "times": 1}

@@ -23,6 +23,7 @@ from temporalio.worker import (
 )
 
 with workflow.unsafe.imports_passed_through():
+    from activities.cmf import HEARD
     from migration.decisions import DECISIONS
     from migration.parsing import RequestErrors, parse_request
     from migration.request import MigrationRequest
@@ -71,7 +72,7 @@ Handled = TypeVar("Handled", HandleSignalInput, HandleUpdateInput)
 
 
 def _with_one_argument(handled: Handled, name: str) -> Handled:
-    if name not in DECISIONS or len(handled.args) == 1:
+    if name not in (*DECISIONS, HEARD) or len(handled.args) == 1:
         return handled
     return replace(handled, args=[RawValue(Payload())])
 

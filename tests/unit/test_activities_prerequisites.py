@@ -11,6 +11,7 @@ from migration.ports import NetworkCard, PowerState, RecordSet, Subnet
 from migration.request import MigrationRequest
 from tests.fakes.ec2 import FakeCloud
 from tests.fakes.environment import Attempts
+from tests.fakes.factory import FakeFactory
 from tests.fakes.inventory import FakeDatabase
 from tests.fakes.messages import FakeWebhook
 from tests.fakes.mgn import FakeReplication
@@ -75,6 +76,7 @@ class World:
         self.commands, self.names = FakeCommands(self.mgn), FakeNames("example.internal")
         self.database, self.webhook = FakeDatabase({"ci-1": {}}), FakeWebhook()
         self.vcenters, self.servicenows = {"vcenter-1"}, {"servicenow-1"}
+        self.connections, self.factory = {"", "cmf-1"}, FakeFactory()
         self.quota = 150
         nics = (NetworkCard(key=1, mac=MAC, connected=True), NetworkCard(key=2, mac=SPARE, connected=False))
         self.hypervisor.add("web", nics=nics)
@@ -102,6 +104,11 @@ class World:
                 raise NotFound(f"no ServiceNow connection {name}")
             return self.database
 
+        def factories(name: str) -> FakeFactory:
+            if name not in self.connections:
+                raise NotFound(f"no CMF connection {name}")
+            return self.factory
+
         return PrerequisiteChecks(
             hypervisors,
             lambda _: self.commands,
@@ -109,6 +116,7 @@ class World:
             lambda _: self.cloud,
             lambda _: self.names,
             databases,
+            factories,
             self.webhook,
             self.quota,
         )
@@ -161,8 +169,8 @@ def test_all_findings_come_at_once(world: World) -> None:
 
 
 def test_what_is_not_offered_yet_is_critical_and_named_by_its_path(world: World) -> None:
-    (finding,) = world.check(cmf={"waveId": "7"}).findings
-    assert (finding.code, finding.severity, finding.path) == ("NOT_OFFERED", Severity.CRITICAL, "$.cmf")
+    (finding,) = world.check(change={"number": "CHG0030001"}).findings
+    assert (finding.code, finding.severity, finding.path) == ("NOT_OFFERED", Severity.CRITICAL, "$.change")
 
 
 def test_a_cutover_window_that_is_over_is_critical_unless_nothing_is_cut_over(world: World) -> None:

@@ -40,9 +40,10 @@ from tests.workflows.worlds import WITHIN, World
 from workflows.border import OneInput
 from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
 from workflows.carried import Carried
+from workflows.factory_wave import FactoryWaveWorkflow
 from workflows.migration import MigrationWorkflow
 
-WORKFLOWS = [MigrationWorkflow, CallbackWorkflow]
+WORKFLOWS = [MigrationWorkflow, CallbackWorkflow, FactoryWaveWorkflow]
 
 _ACTIVITIES_AT_ONCE = 200
 _LOOK = 0.03
