@@ -173,6 +173,8 @@ class CloudMigrationFactory:
     def _targets(self, request: Request) -> list[str]:
         """The id and the name of what is touched, so that a fault can be planned by either."""
         schema, item_id = (*request.segments[2:4], "", "")[:2]
+        if item_id == "appid":
+            schema, item_id = "app", request.segments[4]
         with self._lock:
             item = self._tables.get(schema, {}).get(item_id, {})
         return [name for name in (item_id, item.get(_NAMES.get(schema, ""), "")) if name]

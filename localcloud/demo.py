@@ -117,15 +117,15 @@ async def _migrate(cloud: Supervisor, console: Console, request: dict[str, Any])
 
     last = await follow(migrations, request["migrationId"], console, approve_at_the_gate)
     await asyncio.gather(*approving)
-    await _heard_the_end(Systems(cloud.local), request["migrationId"])
+    await _heard_the_end(Systems(cloud.local), request["migrationId"], request["appName"])
     return last
 
 
-async def _heard_the_end(systems: Systems, migration_id: str) -> None:
-    """Give the last callback its time; the report says it when none came."""
+async def _heard_the_end(systems: Systems, migration_id: str, application: str) -> None:
+    """Give the last words their time; the report says it when none came."""
     deadline = time.monotonic() + _CALLBACK_WITHIN
     while time.monotonic() < deadline:
-        if systems.heard_the_end(migration_id):
+        if systems.heard_the_end(migration_id, application):
             return
         await asyncio.sleep(0.2)
 

@@ -7,7 +7,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from localcloud.aws.cognito import make_user_pool
+from localcloud.aws.cognito import PASSWORD as CMF_PASSWORD
+from localcloud.aws.cognito import SERVICE_ACCOUNT, make_user_pool
 from localcloud.aws.mgn.settings import MgnSettings
 from localcloud.aws.server import AwsServer
 from localcloud.cmf import CloudMigrationFactory
@@ -33,6 +34,7 @@ _TEMPORAL_ANSWERS_WITHIN = 10.0
 _CREDENTIALS = {
     "vcenter": {"username": USERNAME, "password": PASSWORD},
     "servicenow": {"username": "migrator", "password": "local"},
+    "cmf": {"username": SERVICE_ACCOUNT, "password": CMF_PASSWORD},
 }
 """Known to everybody on this machine."""
 

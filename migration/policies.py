@@ -144,7 +144,7 @@ PUBLISH_AT_END = 30 * _SECOND
 """How long an ended migration waits for its last state and messages to leave."""
 
 FACTORY_SETTLES_WITHIN = 5 * _SECOND
-"""How long a migration that continues as new lets the last words to Cloud Migration Factory land."""
+"""How long a migration that continues as new, or has ended, lets words to Cloud Migration Factory land."""
 
 FACTORY_WAVE_LOOKS = 12 * _HOUR
 """How often a wave's workflow looks whether its migrations still run: a terminated one tells nobody."""

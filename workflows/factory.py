@@ -6,7 +6,7 @@ has kept back when the migration ends is left to the wave's workflow.
 
 import asyncio
 from collections.abc import Hashable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -25,10 +25,11 @@ with workflow.unsafe.imports_passed_through():
 
 
 class FactoryTold(Model):
-    """What CMF has been told, for the migration's next run."""
+    """What CMF has been told, for the migration's next run; `behind_since`: when the first words were kept back."""
 
     servers: tuple[ServerWords, ...] = ()
     wave: HeardOf | None = None
+    behind_since: datetime | None = None
 
 
 class FactoryPublisher:
@@ -41,6 +42,7 @@ class FactoryPublisher:
         self._servers = told.servers
         self._tried = told.servers
         self._heard = told.wave
+        self._behind_since = told.behind_since
         self._seen: Hashable = None
         self._wanted: tuple[ServerWords, ...] = ()
         self._telling = self._signalling = self._closing = False
@@ -48,24 +50,26 @@ class FactoryPublisher:
     @property
     def told(self) -> FactoryTold:
         """What CMF knows now."""
-        return FactoryTold(servers=self._servers, wave=self._heard)
+        return FactoryTold(servers=self._servers, wave=self._heard, behind_since=self._behind_since)
 
     async def publish(self) -> None:
         """Tell what changed, for as long as the migration runs: a CMF that is down holds up no signal to the wave."""
         await asyncio.gather(self._tell_servers(), self._tell_wave())
 
-    async def settle(self, within: timedelta) -> bool:
-        """Let what is under way be done, for a bounded time, so that no later run overtakes it; false: it was not."""
+    async def settle(self) -> None:
+        """Let what is under way be done, so that no later run overtakes it; an outage is waited for once, shortly."""
+        if self._idle:
+            return
+        until = (self._behind_since or workflow.now()) + policies.FACTORY_SETTLES_WITHIN
+        within = max(until - workflow.now(), timedelta(0))
         try:
             await workflow.wait_condition(lambda: self._idle, timeout=within, timeout_summary="last words to CMF")
         except TimeoutError:
             self._warn("Cloud Migration Factory lags behind", wave=self._wave.wave_id)
-            return False
-        return True
 
     async def close(self) -> None:
         """Let the last words leave, and the wave know that none follow; it says what was kept back."""
-        await self.settle(policies.PUBLISH_AT_END)
+        await self.settle()
         self._closing = True
         if self._is_member:
             known = {words.names: words for words in self._servers}
@@ -80,7 +84,7 @@ class FactoryPublisher:
             self._tried = wanted = self._words()
             known = {words.names: words for words in self._servers}
             changed = tuple(words for words in wanted if known.get(words.names) != words)
-            self._telling = True
+            self._telling, self._behind_since = True, self._behind_since or workflow.now()
             try:
                 await workflow.execute_activity_method(
                     FactoryUpdates.tell_servers,
@@ -91,7 +95,7 @@ class FactoryPublisher:
             except FailureError as error:  # told again with the next change, and left to the wave at the end
                 self._warn("Cloud Migration Factory refused a server's status", reason=str(error.__cause__ or error))
             else:
-                self._servers = wanted
+                self._servers, self._behind_since = wanted, None
             self._telling = False
 
     def _words(self) -> tuple[ServerWords, ...]:

@@ -265,7 +265,7 @@ class Story(TakesDecisions):
         await workflow.wait_condition(workflow.all_handlers_finished)
         await self._journal.drain(policies.PUBLISH_AT_END)
         if self._factory is not None:
-            await self._factory.settle(policies.FACTORY_SETTLES_WITHIN)
+            await self._factory.settle()
         await workflow.wait_condition(workflow.all_handlers_finished)  # a decision may have come meanwhile
         self._context.heed()
         self._renewed = chapter

@@ -1,8 +1,11 @@
-"""A Cloud Migration Factory in memory: one wave with one application, unless a test says otherwise."""
+"""A Cloud Migration Factory in memory: one wave with one application, unless a test says otherwise.
+
+`down`, while it is set, is the answer to every call.
+"""
 
 from collections.abc import Iterable, Mapping
 
-from migration.errors import NotFound
+from migration.errors import MigrationError, NotFound
 from migration.ports import FactoryApplication, FactoryServer, FactoryWave
 from tests.fakes.calls import Faulty
 
@@ -19,6 +22,7 @@ class FakeFactory(Faulty):
         self.apps = {"1": FactoryApplication(app_id="1", name="billing", wave_id=WAVE)}
         self.known: dict[str, FactoryServer] = {}
         self.allowed: tuple[str, ...] = ()
+        self.down: MigrationError | None = None
         for name in servers:
             self.add(name)
 
@@ -27,6 +31,11 @@ class FakeFactory(Faulty):
         server_id = str(len(self.known) + 1)
         server = FactoryServer(server_id=server_id, app_id="1", name=name, strategy="Rehost")
         self.known[server_id] = server.model_copy(update=more)
+
+    def look(self, operation: str) -> None:
+        if self.down is not None:
+            raise self.down
+        super().look(operation)
 
     def server(self, name: str) -> FactoryServer:
         """What it says of a server."""

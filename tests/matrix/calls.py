@@ -16,8 +16,11 @@ from tests.sweep.cases import NO_CALLS, Names, Point, points
 HEALTH = ("application", "health")
 """The application's answer to a health check: it can be wrong, and is no call of ours that hangs or gets lost."""
 
-_RECORDS = frozenset({("dynamodb", "PutItem"), ("callback", "deliver")})
+_RECORDS = frozenset({("dynamodb", "PutItem"), ("callback", "deliver"), ("cmf", "updateServer"), ("cmf", "updateWave")})
 """Calls that tell of a step and are no part of it: they come at any time."""
+
+_BESIDE = frozenset({"dynamodb", "cmf"})
+"""Services that are asked beside the steps, too."""
 
 _PLANNED = frozenset({("mgn", "launch")})
 _WHILE_UNDER_WAY = 2.5
@@ -105,7 +108,7 @@ def _calls(line: StepProgress, acts: Sequence[tuple[datetime, Point]], seen: Seq
     for one in seen:
         key = (one.service, one.operation)
         kind = next((kind for kind, name in names.by_kind().items() if name in one.targets), None)
-        if began <= one.at <= ended and kind and key not in acting and key[0] != "dynamodb" and not early[key]:
+        if began <= one.at <= ended and kind and key not in acting and key[0] not in _BESIDE and not early[key]:
             found.setdefault(key, Point(*key, kind, 1))
     return StepCalls(tuple(point for at, point in acts if began <= at <= ended), tuple(found.values()), anchor)
 
