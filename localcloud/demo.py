@@ -62,7 +62,7 @@ def _demo(state_dir: Path, console: Console, temporal: str | None, *, keep: bool
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
-    say("bringing the local cloud up: Temporal, AWS, vCenter, DNS, ServiceNow, callback receiver")
+    say("bringing the local cloud up: Temporal, AWS, vCenter, DNS, ServiceNow, CMF, callback receiver")
     cloud = Supervisor(state_dir, applications=2, temporal_address=temporal, say=say)
     with cloud, ExitStack() as programs:
         children = [programs.enter_context(Program(name, cloud)) for name in ("worker", "ingress")]

@@ -1,4 +1,4 @@
-"""Starts and stops a whole local cloud: Temporal, AWS, vCenter, DNS, ServiceNow, callback receiver, applications."""
+"""Starts and stops a whole local cloud: Temporal, AWS, vCenter, DNS, ServiceNow, CMF, callbacks, applications."""
 
 import fcntl
 from collections.abc import Callable
