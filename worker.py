@@ -19,6 +19,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.approvals import Approvals
 from activities.callbacks import Callbacks
 from activities.cmdb import Inventory
+from activities.cmf import FactoryUpdates
 from activities.dns import DomainNameSystem
 from activities.events import Events
 from activities.health import ApplicationHealth
@@ -31,6 +32,7 @@ from activities.telemetry import LogContext
 from activities.watching import ReplicationWatch
 from adapters.aws import AwsSessions
 from adapters.callback_guard import CallbackGuard
+from adapters.cmf import CloudMigrationFactory
 from adapters.dynamodb import DynamoMigrations
 from adapters.ec2 import ec2
 from adapters.eventbridge import EventBridge
@@ -46,13 +48,14 @@ from adapters.vcenter import VCenter
 from adapters.webhook import StandardWebhooks
 from migration.errors import NotFound
 from migration.ports import DomainNames
-from migration.settings import Connection, Settings
+from migration.settings import Connection, FactoryConnection, Settings
 from migration.telemetry import configure_logging
 from starter.client import connect
 from starter.namespace import ensure_search_attributes
 from workflows.afterword import AfterwordWorkflow
 from workflows.border import OneInput
 from workflows.callbacks import CallbackWorkflow
+from workflows.factory_wave import FactoryWaveWorkflow
 from workflows.migration import MigrationWorkflow
 from workflows.plan import PlanWorkflow
 
@@ -63,7 +66,8 @@ LATEST_CANCEL = timedelta(seconds=5)
 MOST_WORKFLOWS_CACHED = 2000
 
 logger = structlog.get_logger("worker")
-Adapter = TypeVar("Adapter", VCenter, ServiceNow)
+Adapter = TypeVar("Adapter", VCenter, ServiceNow, CloudMigrationFactory)
+Known = TypeVar("Known", Connection, FactoryConnection)
 
 
 def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[..., Any]]:
@@ -72,6 +76,8 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
     closing.callback(sessions.close)
     hypervisors = _ByName("vCenter", settings.vcenters, VCenter, closing)
     databases = _ByName("ServiceNow", settings.servicenows, ServiceNow, closing)
+    secrets = Secrets(sessions)
+    factories = _ByName("CMF", settings.factories, lambda one: CloudMigrationFactory(one, secrets, sessions), closing)
     bound, poll, region = settings.act_bound, settings.poll, settings.state_region
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
@@ -91,6 +97,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
             clouds,
             names,
             databases,
+            factories,
             webhook,
             store,
             settings.mgn_replicating_servers_quota,
@@ -102,38 +109,44 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         ApplicationHealth(HttpHealth(), poll.health, poll.soak),
         DomainNameSystem(names, bound, poll.dns, poll.soak),
         Inventory(databases, bound),
+        FactoryUpdates(factories, factories.name_of, bound),
         MigrationState(store),
         Events(EventBridge(sessions, settings.event_bus, region=region) if settings.event_bus else None),
         Approvals(JwsSignatures(approval_keys(settings.approval_keys))),
-        Callbacks(webhook, Secrets(sessions), settings.callback_secret),
+        Callbacks(webhook, secrets, settings.callback_secret),
     ]
     return [method for instance in classes for method in _activity_methods(instance)]
 
 
-class _ByName(Generic[Adapter]):
+class _ByName(Generic[Known, Adapter]):
     """A factory of adapters by connection name; no name means the only one there is."""
 
     def __init__(
         self,
         kind: str,
-        connections: Mapping[str, Connection],
-        make: Callable[[Connection], Adapter],
+        connections: Mapping[str, Known],
+        make: Callable[[Known], Adapter],
         closing: AsyncExitStack,
     ) -> None:
         self._kind = kind
-        self._connections = connections
-        self._make: Callable[[Connection], Adapter] = make
+        self._connections: Mapping[str, Known] = connections
+        self._make: Callable[[Known], Adapter] = make
         self._closing = closing
         self._made: dict[str, Adapter] = {}
         self._lock = Lock()
 
-    def __call__(self, name: str) -> Adapter:
-        """The adapter of that connection. Raises `NotFound`."""
+    def name_of(self, name: str) -> str:
+        """The connection's name in full. Raises `NotFound`."""
         if not name and len(self._connections) == 1:
             name = next(iter(self._connections))
         if name not in self._connections:
             known = ", ".join(sorted(self._connections)) or "none"
             raise NotFound(f"the settings have no {self._kind} connection {name!r}; they have {known}")
+        return name
+
+    def __call__(self, name: str) -> Adapter:
+        """The adapter of that connection. Raises `NotFound`."""
+        name = self.name_of(name)
         with self._lock:
             if name not in self._made:
                 self._made[name] = self._make(self._connections[name])
@@ -151,7 +164,7 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
     return Worker(
         client,
         task_queue=settings.task_queue,
-        workflows=[MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow, PlanWorkflow],
+        workflows=[MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow, PlanWorkflow, FactoryWaveWorkflow],
         activities=activities(settings, closing),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,

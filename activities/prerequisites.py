@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.checks.agents import AgentLook, check_agents, find_managed_instances
 from activities.checks.claims import check_claims
+from activities.checks.factory import check_factory
 from activities.checks.launches import check_account, check_key_and_profiles, check_networks, check_service
 from activities.checks.machines import find_machines
 from activities.checks.plan import check_callback, check_free_period, check_offer, check_window
@@ -24,6 +25,7 @@ from migration.ports import (
     Commands,
     Databases,
     DomainNames,
+    Factories,
     Hypervisors,
     MigrationStore,
     PowerState,
@@ -91,6 +93,7 @@ class PrerequisiteChecks:
     clouds: Clouds
     names: Callable[[str], DomainNames]
     databases: Databases
+    factories: Factories
     webhook: Webhook
     store: MigrationStore
     replicating_servers_quota: int
@@ -112,6 +115,7 @@ class PrerequisiteChecks:
         names: dict[int, RecordSet | None] = {}
         check_names(asked, self.names, report, names)
         self._items(asked, report)
+        self._factory(asked, report)
         return Prerequisites(
             findings=report.findings,
             sources=tuple(
@@ -159,6 +163,12 @@ class PrerequisiteChecks:
             database = report.connect(self.databases, asked.cmdb.connection or "", "$.cmdb.connection")
             if database is not None:
                 report.add(check_items(asked, database))
+
+    def _factory(self, asked: MigrationRequest, report: Report) -> None:
+        if asked.cmf is not None:
+            factory = report.connect(self.factories, asked.cmf.connection or "", "$.cmf.connection")
+            if factory is not None:
+                report.add(check_factory(asked, asked.cmf, factory))
 
 
 def _facts(

@@ -8,7 +8,7 @@ GET    /applications                                 every application's DNS ans
 
 A fault is a JSON object. It says which calls it meets:
 
-    service    mgn, ec2, route53, dynamodb, sqs, ssm, vcenter, servicenow or callback, as in the ledger
+    service    mgn, ec2, route53, dynamodb, sqs, ssm, vcenter, servicenow, cmf, events or callback, as in the ledger
     operation  as in the ledger: StartCutover, PowerOffVM_Task, update, deliver; a SendCommand whose script only looks
                is LookupAgentPrerequisites, and is not in the ledger
     target     an id or name that the call touches, such as billing-web-01; left out: every call

@@ -62,7 +62,7 @@ def _demo(state_dir: Path, console: Console, temporal: str | None, *, keep: bool
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
-    say("bringing the local cloud up: Temporal, AWS, vCenter, DNS, ServiceNow, callback receiver")
+    say("bringing the local cloud up: Temporal, AWS, vCenter, DNS, ServiceNow, CMF, callback receiver")
     cloud = Supervisor(state_dir, applications=2, temporal_address=temporal, say=say)
     with cloud, ExitStack() as programs:
         children = [programs.enter_context(Program(name, cloud)) for name in ("worker", "ingress")]
@@ -117,15 +117,15 @@ async def _migrate(cloud: Supervisor, console: Console, request: dict[str, Any])
 
     last = await follow(migrations, request["migrationId"], console, approve_at_the_gate)
     await asyncio.gather(*approving)
-    await _heard_the_end(Systems(cloud.local), request["migrationId"])
+    await _heard_the_end(Systems(cloud.local), request["migrationId"], request["appName"])
     return last
 
 
-async def _heard_the_end(systems: Systems, migration_id: str) -> None:
-    """Give the last callback its time; the report says it when none came."""
+async def _heard_the_end(systems: Systems, migration_id: str, application: str) -> None:
+    """Give the last words their time; the report says it when none came."""
     deadline = time.monotonic() + _CALLBACK_WITHIN
     while time.monotonic() < deadline:
-        if systems.heard_the_end(migration_id):
+        if systems.heard_the_end(migration_id, application):
             return
         await asyncio.sleep(0.2)
 

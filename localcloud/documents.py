@@ -14,8 +14,8 @@ from localcloud.process import FOREIGN_VARIABLES
 from localcloud.servicenow import ci_sys_id
 from localcloud.world import APPLICATION_PORT, World
 
-VCENTER, SERVICENOW = "vcenter-1", "servicenow-1"
-"""The names by which requests call the two connections."""
+VCENTER, SERVICENOW, CMF = "vcenter-1", "servicenow-1", "cmf-1"
+"""The names by which requests call the connections."""
 
 INSTANCE_TYPE = "m5.large"
 
@@ -95,6 +95,7 @@ def request_for(local: Mapping[str, Any], application: str, **overrides: Any) ->
             "connection": SERVICENOW,
             "items": [{"server": vm["name"], "id": vm["cmdb_id"]} for vm in vms],
         },
+        "cmf": {"connection": CMF, "waveId": local["cmf_waves"][application]},
         "callbackUrl": f"{local['receiver']}/callbacks",
         **_patience(local["subnets"]["staging"]),
     }
@@ -244,6 +245,12 @@ password = "{credentials["vcenter"]["password"]}"
 url = "{local["servicenow"]}"
 username = "{credentials["servicenow"]["username"]}"
 password = "{credentials["servicenow"]["password"]}"
+
+[factories.{CMF}]
+user_api = "{local["cmf"]}"
+login_api = "{local["cmf"]}"
+admin_api = "{local["cmf"]}"
+user_pool_id = "{local["user_pool"]["id"]}"
 """
 
 

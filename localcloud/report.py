@@ -15,6 +15,7 @@ import httpx
 from adapters.vcenter import VCenter
 from localcloud.aws.seed import ACCESS_KEY, SECRET_KEY
 from localcloud.documents import SERVICENOW, VCENTER
+from migration.factory_words import BLOCKED, COMPLETED, ROLLED_BACK, STATUS_CHECKS_PASSED
 from migration.marks import MIGRATION_TAG
 from migration.ports import PowerState
 from migration.settings import Connection
@@ -23,6 +24,10 @@ Ending = Literal["target", "source"]
 """Which side serves in the end."""
 
 _LAST_CALLBACK = {"target": "MigrationSucceeded", "source": "MigrationRolledBack"}
+
+
+_FACTORY_SAYS = {"target": [STATUS_CHECKS_PASSED], "source": [ROLLED_BACK]}
+_WAVE_SAYS = {"target": COMPLETED, "source": BLOCKED}
 
 
 @dataclass(frozen=True)
@@ -86,16 +91,29 @@ class Systems:
         fields: dict[str, str] = reply.json()["result"]
         return fields
 
+    def factory(self, path: str) -> Any:
+        """What Cloud Migration Factory has, as its service account sees it."""
+        cmf = self.local["cmf"]
+        login = httpx.post(f"{cmf}/prod/login", json=self.local["credentials"]["cmf"], trust_env=False)
+        headers = {"Authorization": login.json()}
+        return httpx.get(f"{cmf}/prod/user/{path}", headers=headers, trust_env=False).json()
+
+    def wave_status(self, application: str) -> str:
+        """The status of the application's wave in Cloud Migration Factory."""
+        wave: dict[str, str] = self.factory(f"wave/{self.local['cmf_waves'][application]}")
+        return wave["wave_status"]
+
     def deliveries(self, migration_id: str) -> list[dict[str, Any]]:
         """The callbacks that arrived."""
         reply = httpx.get(f"{self.local['receiver']}/deliveries", params={"migrationId": migration_id}, trust_env=False)
         listed: list[dict[str, Any]] = reply.json()["deliveries"]
         return listed
 
-    def heard_the_end(self, migration_id: str) -> bool:
-        """Whether the last callback is here; it leaves when the migration has ended, and nobody waits for it."""
+    def heard_the_end(self, migration_id: str, application: str) -> bool:
+        """Whether the last callback is here, and the wave's end told: both leave when nobody waits for them."""
         deliveries = self.deliveries(migration_id)
-        return bool(deliveries) and deliveries[-1]["type"] in _LAST_CALLBACK.values()
+        called = bool(deliveries) and deliveries[-1]["type"] in _LAST_CALLBACK.values()
+        return called and self.wave_status(application) in _WAVE_SAYS.values()
 
     def ledger(self, service: str) -> list[dict[str, Any]]:
         """The calls that a service accepted."""
@@ -177,6 +195,7 @@ def _books(systems: Systems, application: str, migration_id: str, ending: Ending
         right = item["ip_address"] in running if ending == "target" else item["ip_address"] == vm["address"]
         yield Line("CMDB item", f"{vm['name']} at {item['ip_address']}, mark {item['correlation_id'] or 'none'}", right)
     yield _callbacks(systems, migration_id, ending)
+    yield _factory(systems, application, ending)
 
 
 def _callbacks(systems: Systems, migration_id: str, ending: Ending) -> Line:
@@ -185,6 +204,15 @@ def _callbacks(systems: Systems, migration_id: str, ending: Ending) -> Line:
     last = deliveries[-1]["type"] if deliveries else "none"
     right = bool(deliveries) and verified == len(deliveries) and last == _LAST_CALLBACK[ending]
     return Line("callbacks", f"{len(deliveries)} received, {verified} signatures verified, last {last}", right)
+
+
+def _factory(systems: Systems, application: str, ending: Ending) -> Line:
+    names = {vm["name"] for vm in systems.vms(application)}
+    servers = [server for server in systems.factory("server") if server["server_name"] in names]
+    words = sorted({server.get("migration_status", "none") for server in servers})
+    wave = systems.wave_status(application)
+    right = (words, wave) == (_FACTORY_SAYS[ending], _WAVE_SAYS[ending])
+    return Line("Cloud Migration Factory", f"{', '.join(words)}; the wave: {wave}", right)
 
 
 def _ledger(systems: Systems, migration_id: str, ending: Ending, launches: Mapping[str, int]) -> Line:

@@ -1,4 +1,4 @@
-"""Starts and stops a whole local cloud: Temporal, AWS, vCenter, DNS, ServiceNow, callback receiver, applications."""
+"""Starts and stops a whole local cloud: Temporal, AWS, vCenter, DNS, ServiceNow, CMF, callbacks, applications."""
 
 import fcntl
 from collections.abc import Callable
@@ -7,8 +7,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
+from localcloud.aws.cognito import PASSWORD as CMF_PASSWORD
+from localcloud.aws.cognito import SERVICE_ACCOUNT, make_user_pool
 from localcloud.aws.mgn.settings import MgnSettings
 from localcloud.aws.server import AwsServer
+from localcloud.cmf import CloudMigrationFactory
 from localcloud.control import ControlServer
 from localcloud.dns import DnsServer
 from localcloud.documents import child_environment, describe, request_for, write_documents
@@ -31,6 +34,7 @@ _TEMPORAL_ANSWERS_WITHIN = 10.0
 _CREDENTIALS = {
     "vcenter": {"username": USERNAME, "password": PASSWORD},
     "servicenow": {"username": "migrator", "password": "servicenow-password-of-the-local-cloud"},
+    "cmf": {"username": SERVICE_ACCOUNT, "password": CMF_PASSWORD},
 }
 """Known to everybody on this machine."""
 
@@ -170,6 +174,9 @@ class Supervisor:
         dns = _run(running, lambda port: DnsServer(route53_lookup(world.account_id), port=port), 5353)
         servicenow = _run(running, self._servicenow, 8081)
         servicenow.seed_servers(world.machines)
+        pool = make_user_pool(aws.url, world.region)
+        cmf = _run(running, lambda port: CloudMigrationFactory(*books, pool, port=port), 8084)
+        waves = cmf.seed(world.applications, account_id=world.account_id, region=world.region)
         secret = aws.seeded.callback_secret
         receiver = _run(running, lambda port: CallbackReceiver(*books, secret=secret, port=port), 8082)
         control = _run(running, lambda port: ControlServer(*books, aws.applications.report, port=port), 8083)
@@ -178,12 +185,17 @@ class Supervisor:
             "vcenter": vcenter.url,
             "dns": dns.address,
             "servicenow": servicenow.url,
+            "cmf": cmf.url,
             "receiver": receiver.url,
             "ledger": control.ledger_url,
             "faults": control.faults_url,
             "applications": control.applications_url,
         }
-        return describe(world, aws.seeded, addresses) | {"credentials": _CREDENTIALS}
+        return describe(world, aws.seeded, addresses) | {
+            "credentials": _CREDENTIALS,
+            "cmf_waves": waves,
+            "user_pool": {"id": pool.pool_id, "client": pool.client_id},
+        }
 
     def _servicenow(self, port: int) -> ServiceNow:
         login = _CREDENTIALS["servicenow"]

@@ -74,7 +74,7 @@ def run_until_stopped(
 
 
 def _show(cloud: Supervisor, say: Say) -> None:
-    for name in ("temporal", "web_ui", "aws", "vcenter", "dns", "servicenow", "receiver", "ledger", "faults"):
+    for name in ("temporal", "web_ui", "aws", "vcenter", "dns", "servicenow", "cmf", "receiver", "ledger", "faults"):
         say(f"  {name:12}{cloud.local[name]}")
     for path, what in (("local.json", "all addresses and seeds"), ("request.json", "a request"), ("env", "to source")):
         say(f"  {cloud.state_dir / path}  {what}")

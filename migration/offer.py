@@ -44,8 +44,6 @@ def _whole_parts(request: MigrationRequest) -> Iterator[Refusal]:
         yield "$.change", "change tickets"
     if request.cmdb.system is CmdbSystem.NETBOX:
         yield "$.cmdb.system", "NetBox as the CMDB"
-    if request.cmf is not None:
-        yield "$.cmf", "Cloud Migration Factory"
 
 
 def _of_server(path: str, server: Server) -> Iterator[Refusal]:

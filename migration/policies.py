@@ -129,6 +129,20 @@ RECORD = ActivityPolicy(
 )
 """The read model: it catches up whenever its store is back."""
 
+TELL_FACTORY = ActivityPolicy(
+    start_to_close_timeout=30 * _MINUTE,
+    heartbeat_timeout=30 * _SECOND,
+    retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=5 * _MINUTE),
+)
+"""Statuses in Cloud Migration Factory, of up to 200 servers: they catch up whenever it is back."""
+
+SIGNAL_FACTORY_WAVE = ActivityPolicy(
+    start_to_close_timeout=30 * _SECOND,
+    schedule_to_close_timeout=5 * _MINUTE,
+    retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=30 * _SECOND),
+)
+"""A signal to the workflow of a wave: Temporal alone is asked."""
+
 DELIVER = ActivityPolicy(
     start_to_close_timeout=30 * _SECOND,
     retry_policy=RetryPolicy(maximum_attempts=1),
@@ -137,6 +151,12 @@ DELIVER = ActivityPolicy(
 
 PUBLISH_AT_END = 30 * _SECOND
 """How long an ended migration waits for its last state and messages to leave."""
+
+FACTORY_SETTLES_WITHIN = 5 * _SECOND
+"""How long a migration that continues as new, or has ended, lets words to Cloud Migration Factory land."""
+
+FACTORY_WAVE_LOOKS = 12 * _HOUR
+"""How often a wave's workflow looks whether its migrations still run: a terminated one tells nobody."""
 
 AGENT_REGISTERS_WITHIN = 30 * _MINUTE
 """How long after its installation an agent may take to appear in MGN."""

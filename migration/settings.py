@@ -8,8 +8,9 @@ Order of precedence: environment variables `MIGRATOR_*` (nested with `__`), then
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from migration.policies import ACT_BOUND
@@ -26,6 +27,45 @@ class Connection(BaseModel):
     username: str = ""
     password: SecretStr = SecretStr("")
     ca_file: Path | None = None
+
+
+class FactoryConnection(BaseModel):
+    """A deployment of AWS Cloud Migration Factory, by the outputs of its CloudFormation stack.
+
+    Attributes:
+        user_api: UserAPI, such as `https://abc123.execute-api.eu-central-1.amazonaws.com`, without the stage.
+        login_api: LoginAPI, to log in through it; None: through Cognito, as CMF's own scripts do since its WAF blocks
+            the login of automation.
+        admin_api: AdminAPI, where the values are read that a wave's status may have; None: they are not looked at.
+        user_pool_id: UserPoolId.
+        user_pool_client_id: The user pool's client, which has no secret; for Cognito alone.
+        region: Of the user pool; None: the one that its id begins with.
+        vpc_endpoint_id: Of the execute-api endpoint that a private deployment is reached by; None: it is public.
+        credential: Reference to the service account, as JSON with username and password.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user_api: str
+    login_api: str | None = None
+    admin_api: str | None = None
+    user_pool_id: str
+    user_pool_client_id: str | None = None
+    region: str | None = None
+    vpc_endpoint_id: str | None = None
+    credential: str = ""
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Self:
+        if self.login_api is None and self.user_pool_client_id is None:
+            raise ValueError("a factory needs login_api, or user_pool_client_id to log in through Cognito")
+        return self
+
+    @property
+    def account(self) -> str:
+        """The reference to the service account: the secret that CMF's stack makes, unless another is named."""
+        return self.credential or f"secretsmanager:MFServiceAccount-{self.user_pool_id}"
 
 
 class Polling(BaseModel):
@@ -60,6 +100,7 @@ class Settings(BaseSettings):
 
     vcenters: dict[str, Connection] = {}
     servicenows: dict[str, Connection] = {}
+    factories: dict[str, FactoryConnection] = {}
     dns_servers: tuple[str, ...] = Field(
         default=(), description="ADDRESS:PORT of the authoritative servers to ask; empty: the zone's own name servers"
     )

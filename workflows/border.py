@@ -23,6 +23,7 @@ from temporalio.worker import (
 )
 
 with workflow.unsafe.imports_passed_through():
+    from activities.cmf import HEARD
     from migration.decisions import DECISIONS
     from migration.parsing import RequestErrors, parse_request
     from migration.request import MigrationRequest
@@ -32,7 +33,7 @@ InputT = TypeVar("InputT", bound=BaseModel)
 NOTHING = RawValue(Payload(metadata={"encoding": b"binary/null"}))
 UNREADABLE = RawValue(Payload())
 _JSON = frozenset({b"json/plain", b"json/protobuf"})
-_OF_ONE_INPUT = frozenset({*DECISIONS, "deliver", "close", "replay"})
+_OF_ONE_INPUT = frozenset({*DECISIONS, "deliver", "close", "replay", HEARD})
 
 
 def json_text(payload: RawValue) -> bytes:

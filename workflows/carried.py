@@ -13,6 +13,7 @@ from migration.changes import Changed
 from migration.messages import Message
 from migration.models import Model
 from migration.status import MigrationStatus
+from workflows.factory import FactoryTold
 from workflows.saga import Stop, Undo
 
 
@@ -37,6 +38,7 @@ class Carried(Model):
     sent: int = 0
     events: list[Message] = Field(default_factory=list)
     emitted: int = 0
+    factory: FactoryTold = FactoryTold()
     changes: list[Changed] = Field(default_factory=list)
     renewed: str | None = None
     claimed: bool = False

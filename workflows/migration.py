@@ -72,13 +72,14 @@ class MigrationWorkflow(Story):
         story = asyncio.create_task(self._tell())
         while not story.done():
             try:
-                await workflow.wait([story, self._publisher], return_when=asyncio.FIRST_COMPLETED)
+                await workflow.wait([story, *self._publishers], return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
                 if workflow.cancellation_reason() is None:
                     raise
                 self._hear_cancellation()
-            if self._publisher.done():
-                self._publisher.result()  # it never ends by itself: a bug must suspend, not go unseen
+            for publisher in self._publishers:
+                if publisher.done():
+                    publisher.result()  # it never ends by itself: a bug must suspend, not go unseen
         result = story.result()
         if result.status is Phase.CANCELLED and self._status.cancel_requested:
             raise asyncio.CancelledError(result.message)

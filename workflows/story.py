@@ -37,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.context import Context
     from workflows.desk import DecisionDesk
     from workflows.events import EventOutbox
+    from workflows.factory import FactoryPublisher, FactoryTold
     from workflows.gate import TestAgain
     from workflows.handlers import TakesDecisions
     from workflows.journal import PHASE, Journal, failure_of, introduce
@@ -73,7 +74,8 @@ class Story(TakesDecisions):
     _status: MigrationStatus
     _journal: Journal
     _context: Context
-    _publisher: asyncio.Task[None]
+    _publishers: list[asyncio.Task[None]]
+    _factory: FactoryPublisher | None = None
     _claimed = False
     _asked_about: Step | None = None
     _renewed: str | None = None
@@ -244,7 +246,10 @@ class Story(TakesDecisions):
         if adopted:
             self._take_over(adopted, carried.then)
         self._desk = desk
-        self._publisher = asyncio.create_task(self._journal.publish())
+        self._publishers = [asyncio.create_task(self._journal.publish())]
+        if request.cmf is not None:
+            self._factory = FactoryPublisher(self._journal, request.cmf, carried.factory)
+            self._publishers.append(asyncio.create_task(self._factory.publish()))
 
     def _take_over(self, run_id: str, then: str) -> None:
         """Go on where a run that was terminated or timed out stood: at its marks, so that nothing happens twice."""
@@ -261,6 +266,8 @@ class Story(TakesDecisions):
             return
         await workflow.wait_condition(workflow.all_handlers_finished)
         await self._journal.drain(policies.PUBLISH_BEFORE_RENEWAL)
+        if self._factory is not None:
+            await self._factory.settle()
         await workflow.wait_condition(workflow.all_handlers_finished)  # a decision may have come meanwhile
         self._context.heed()
         self._renewed = chapter
@@ -277,6 +284,7 @@ class Story(TakesDecisions):
             sent=self._journal.sent,
             events=self._journal.events.waiting,
             emitted=self._journal.events.emitted,
+            factory=self._factory.told if self._factory else FactoryTold(),
             changes=self._context.desk.changes,
             renewed=self._renewed,
             claimed=self._claimed,
@@ -346,6 +354,8 @@ class Story(TakesDecisions):
         self._journal.tell(_END_MESSAGES[phase])
         await self._journal.drain(policies.PUBLISH_AT_END)
         await self._journal.close()
+        if self._factory is not None:
+            await self._factory.close()
         await workflow.wait_condition(workflow.all_handlers_finished)
         if phase is Phase.FAILED:
             failure = self._status.failure or Failure(type="MigrationExecutionError", message=message)

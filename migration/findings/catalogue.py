@@ -260,6 +260,35 @@ CATALOGUE: Mapping[FindingCode, Meaning] = {
         "The CMDB has no such item.",
         "Correct the item's id, or create the item.",
     ),
+    # --- Cloud Migration Factory ---------------------------------------------------------------------------------
+    FindingCode.FACTORY_WAVE_MISSING: _critical(
+        "CMF has no wave of that id.",
+        "Name the wave by CMF's own id, a number, not by its name.",
+    ),
+    FindingCode.FACTORY_STATUS_NOT_ALLOWED: _warning(
+        "CMF's schema does not allow a wave to be what it would be told, so that it will not be told.",
+        "Add the value to the attribute wave_status of the schema wave.",
+    ),
+    FindingCode.FACTORY_SERVER_MISSING: _critical(
+        "CMF does not have the server.",
+        "Import it into CMF: its server_name or server_fqdn is the name, the VM or the address of the request.",
+    ),
+    FindingCode.FACTORY_SERVER_IN_OTHER_WAVE: _critical(
+        "CMF has the server in another wave, or in none.",
+        "Name its wave, or move its application into this one.",
+    ),
+    FindingCode.FACTORY_SERVER_AMBIGUOUS: _critical(
+        "More than one server of the wave bears the server's name.",
+        "Leave one of them in CMF.",
+    ),
+    FindingCode.FACTORY_SERVER_NOT_REHOSTED: _warning(
+        "CMF means something else than Rehost for the server, so that its wave does not count it.",
+        "Set its r_type to Rehost.",
+    ),
+    FindingCode.FACTORY_TARGET_DIFFERS: _warning(
+        "CMF sends the application to another account or region than the request.",
+        "Correct the application in CMF, or the target of the request.",
+    ),
 }
 
 

@@ -5,6 +5,13 @@ step's own error. Mutating methods are safe to repeat: they read, decide, act an
 """
 
 from migration.ports.events import BusEvent, EventBus
+from migration.ports.factory import (
+    Factories,
+    FactoryApplication,
+    FactoryServer,
+    FactoryWave,
+    MigrationFactory,
+)
 from migration.ports.looks import HealthLook, HealthProbe
 from migration.ports.messages import Delivery, SecretStore, Webhook
 from migration.ports.people import DecisionSignatures
@@ -54,6 +61,10 @@ __all__ = [
     "Delivery",
     "DomainNames",
     "EventBus",
+    "Factories",
+    "FactoryApplication",
+    "FactoryServer",
+    "FactoryWave",
     "HealthLook",
     "HealthProbe",
     "Hypervisors",
@@ -63,6 +74,7 @@ __all__ = [
     "LaunchTarget",
     "MachineDisk",
     "ManagedInstance",
+    "MigrationFactory",
     "MigrationStore",
     "NetworkCard",
     "PowerState",

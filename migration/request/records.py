@@ -103,4 +103,7 @@ class ChangeTicket(Part):
 class CmfLink(Part):
     """The wave in AWS Cloud Migration Factory that hears of this migration."""
 
+    connection: ConnectionName | None = Field(
+        None, description="The connection of the settings. Null: the only one of its kind."
+    )
     wave_id: Name = Field(description="CMF's own key of the wave; not our `waveId`.")

@@ -98,7 +98,7 @@ def get(url: str) -> Any:
 
 def test_local_json_has_everything_that_a_client_needs(first: Cloud) -> None:
     local = first.local
-    addresses = ("temporal", "web_ui", "aws", "vcenter", "dns", "servicenow", "receiver", "ledger", "faults")
+    addresses = ("temporal", "web_ui", "aws", "vcenter", "dns", "servicenow", "cmf", "receiver", "ledger", "faults")
     assert [name for name in (*addresses, "applications") if not local[name]] == []
     assert local["account_id"] == "123456789012"
     assert set(local["subnets"]) == {"production", "test", "staging"}
@@ -138,6 +138,7 @@ def test_the_settings_lead_to_the_clouds_own_systems(first: Cloud, monkeypatch: 
     settings, local = Settings(), first.local
     assert settings.vcenters["vcenter-1"].url == local["vcenter"]
     assert settings.servicenows["servicenow-1"].url == local["servicenow"]
+    assert settings.factories["cmf-1"].user_api == local["cmf"]
     assert settings.dns_servers == (local["dns"],)
     assert settings.request_queue_url == local["queues"]["requests"]
 

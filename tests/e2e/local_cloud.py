@@ -307,7 +307,7 @@ class LocalCloud:
         migration_id = f"mig-{application}"
 
         async def heard() -> bool:
-            return await asyncio.to_thread(self.systems.heard_the_end, migration_id)
+            return await asyncio.to_thread(self.systems.heard_the_end, migration_id, application)
 
         await until(f"the last callback of {migration_id}", heard, within=30)
         lines = await asyncio.to_thread(

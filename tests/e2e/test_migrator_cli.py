@@ -98,7 +98,7 @@ async def _stop(process: Popen[bytes]) -> None:
 
 async def _callbacks_left(cloud: LocalCloud) -> None:
     async def look() -> bool:
-        return await asyncio.to_thread(cloud.systems.heard_the_end, "mig-jobs")
+        return await asyncio.to_thread(cloud.systems.heard_the_end, "mig-jobs", "jobs")
 
     await until("the last callback of mig-jobs", look, within=30)
 

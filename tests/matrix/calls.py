@@ -16,10 +16,18 @@ from tests.sweep.cases import NO_CALLS, Names, Point, points
 HEALTH = ("application", "health")
 """The application's answer to a health check: it can be wrong, and is no call of ours that hangs or gets lost."""
 
-_RECORDS = frozenset({("dynamodb", "PutItem"), ("callback", "deliver"), ("events", "PutEvents")})
+_RECORDS = frozenset(
+    {
+        ("dynamodb", "PutItem"),
+        ("callback", "deliver"),
+        ("events", "PutEvents"),
+        ("cmf", "updateServer"),
+        ("cmf", "updateWave"),
+    }
+)
 """Calls that tell of a step and are no part of it: they come at any time."""
 
-_BESIDE = frozenset({"dynamodb", "events"})
+_BESIDE = frozenset({"dynamodb", "events", "cmf"})
 """Services that the looks of a step do not go to, but what is told of it."""
 
 _PLANNED = frozenset({("mgn", "launch")})

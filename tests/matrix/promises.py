@@ -16,8 +16,8 @@ from tests.sweep.cases import Names
 from tests.sweep.invariants import Evidence, Instance, broken
 
 _AS_BEFORE = ("names", "machines", "items", "claims")
-_LEFT_TO_THE_SWEEP = frozenset({"callbacks", "ledger"})
-"""Lines of the report that depend on how often something was tried."""
+_LEFT_TO_THE_SWEEP = frozenset({"callbacks", "ledger", "Cloud Migration Factory"})
+"""Lines of the report that depend on how often something was tried, or on what is told when it is over."""
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,12 @@ def points(entries: Iterable[Entry], names: Names) -> list[Point]:
 ACTIVITY = "activity"
 """The service of points that are no calls, but activities: their operation is the activity's type."""
 
-_RECORDS = frozenset({"dynamodb", "callback", "events", "save_state", "deliver_callback", "put_events"})
+_RECORDS = frozenset(
+    {
+        *("dynamodb", "callback", "events", "cmf"),
+        *("save_state", "deliver_callback", "put_events", "tell_servers", "tell_wave", "write_wave"),
+    }
+)
 """Services and activities that go on beside a migration, and so have no fixed place in its order."""
 
 

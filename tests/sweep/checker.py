@@ -16,8 +16,11 @@ from tests.sweep.orders import Told
 
 Effect = tuple[str, str]
 
-REPEATABLE = frozenset({"dynamodb", "sqs", "callback", "events"})
-"""Services whose calls may be made twice: by condition a second one changes nothing, or its receiver can tell."""
+REPEATABLE = frozenset({"dynamodb", "sqs", "callback", "events", "cmf"})
+"""Services whose calls may be made twice: by condition a second one changes nothing, or its receiver can tell.
+
+What CMF is told says how a thing is, and only the latest words leave: how many there are depends on how fast it is.
+"""
 
 SETTERS = frozenset(
     {

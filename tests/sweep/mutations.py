@@ -305,6 +305,8 @@ HARMLESS: Mapping[str, str] = {
     "finish_claim": "the row of the claim gets the same end, and a server's claim is deleted only where it is ours",
     "save_state": "the row is put only where its version rises: the same one again is refused by the condition",
     "put_events": "a second event has the same id in its detail, by which its reader knows it",
+    "tell_servers": "a server's attributes say how it is: said twice, they say the same",
+    "write_wave": "a wave's status says how it is, and has one writer: said twice, it says the same",
     "deliver_callback": "a second delivery has the same webhook-id, by which its receiver knows it (Standard Webhooks)",
 }
 """Activities whose call may be made twice by its own nature, and why."""

@@ -15,6 +15,8 @@ from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
+from activities.cmf import FactoryWaveKey, wave_workflow_id
+from localcloud.documents import CMF
 from localcloud.faults import FaultPlan, Rule
 from localcloud.ledger import Entry
 from localcloud.report import Systems
@@ -106,8 +108,14 @@ class Run:
         self._asked_for: set[str] = set()
 
     @property
-    def _workflows(self) -> tuple[str, str]:
-        return self._names.migration_id, callbacks_id(self._names.migration_id)
+    def _workflows(self) -> tuple[str, str, str]:
+        return self._names.migration_id, callbacks_id(self._names.migration_id), self._wave
+
+    @property
+    def _wave(self) -> str:
+        """The workflow of its wave in Cloud Migration Factory."""
+        wave_id = self._site.cloud.local["cmf_waves"][self._names.application]
+        return wave_workflow_id(FactoryWaveKey(connection=CMF, wave_id=wave_id))
 
     @property
     def _handle(self) -> WorkflowHandle[Any, Any]:
@@ -262,13 +270,15 @@ class Run:
         await self._handle.terminate("given up by the sweep")
 
     async def _callbacks_leave(self) -> None:
-        handle = self._site.client.get_workflow_handle(callbacks_id(self._names.migration_id))
-        try:
-            await asyncio.wait_for(handle.result(), _CALLBACKS_WITHIN)
-        except TimeoutError:
-            self._outcome.problems.append(f"its callbacks did not leave within {_CALLBACKS_WITHIN:.0f} s")
-        except RPCError as error:
-            self._outcome.problems.append(f"its callbacks: {error}")
+        """Wait for what goes on when it has ended: its callbacks, and what its wave is told."""
+        for workflow in self._workflows[1:]:
+            handle = self._site.client.get_workflow_handle(workflow)
+            try:
+                await asyncio.wait_for(handle.result(), _CALLBACKS_WITHIN)
+            except TimeoutError:
+                self._outcome.problems.append(f"{workflow} did not end within {_CALLBACKS_WITHIN:.0f} s")
+            except RPCError as error:
+                self._outcome.problems.append(f"{workflow}: {error}")
 
 
 @asynccontextmanager

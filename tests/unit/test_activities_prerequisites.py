@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from migration.ports import Claim, MachineDisk, NetworkCard, PowerState, RecordS
 from migration.request import MigrationRequest, request_hash
 from tests.fakes.ec2 import FakeCloud
 from tests.fakes.environment import Attempts
+from tests.fakes.factory import WAVE, FakeFactory
 from tests.fakes.inventory import FakeDatabase
 from tests.fakes.messages import FakeWebhook
 from tests.fakes.mgn import FakeReplication
@@ -77,6 +79,8 @@ class World:
         self.database, self.webhook = FakeDatabase({"ci-1": {}}), FakeWebhook()
         self.vcenters, self.servicenows = {"vcenter-1"}, {"servicenow-1"}
         self.quota, self.store = 150, FakeStore()
+        self.connections, self.factory = {"", "cmf-1"}, FakeFactory()
+        self.quota = 150
         nics = (NetworkCard(key=1, mac=MAC, connected=True), NetworkCard(key=2, mac=SPARE, connected=False))
         self.hypervisor.add("web", nics=nics)
         self.commands.add("mi-1", "billing-web-01")
@@ -103,6 +107,11 @@ class World:
                 raise NotFound(f"no ServiceNow connection {name}")
             return self.database
 
+        def factories(name: str) -> FakeFactory:
+            if name not in self.connections:
+                raise NotFound(f"no CMF connection {name}")
+            return self.factory
+
         return PrerequisiteChecks(
             hypervisors,
             lambda _: self.commands,
@@ -110,6 +119,7 @@ class World:
             lambda _: self.cloud,
             lambda _: self.names,
             databases,
+            factories,
             self.webhook,
             self.store,
             self.quota,
@@ -163,8 +173,8 @@ def test_all_findings_come_at_once(world: World) -> None:
 
 
 def test_what_is_not_offered_yet_is_critical_and_named_by_its_path(world: World) -> None:
-    (finding,) = world.check(cmf={"waveId": "7"}).findings
-    assert (finding.code, finding.severity, finding.path) == ("NOT_OFFERED", Severity.CRITICAL, "$.cmf")
+    (finding,) = world.check(change={"number": "CHG0030001"}).findings
+    assert (finding.code, finding.severity, finding.path) == ("NOT_OFFERED", Severity.CRITICAL, "$.change")
 
 
 def test_a_cutover_window_that_is_over_is_critical_unless_nothing_is_cut_over(world: World) -> None:
@@ -401,6 +411,68 @@ def test_a_record_that_does_not_exist_yet_is_a_warning_and_recorded_as_absent(wo
     checked = world.check()
     assert [(f.code, f.severity) for f in checked.findings] == [(FindingCode.RECORD_MISSING, Severity.WARNING)]
     assert [(name.index, name.before) for name in checked.names] == [(0, None)]
+
+
+# --- Cloud Migration Factory ------------------------------------------------------------------------------------
+
+
+def factory_findings(world: World, **link: Any) -> list[tuple[str, Severity, str | None]]:
+    found = world.check(cmf={"waveId": WAVE, **link}).findings
+    return [(finding.code, finding.severity, finding.path) for finding in found]
+
+
+def test_a_wave_that_has_the_servers_has_no_findings(world: World) -> None:
+    assert factory_findings(world) == []
+    world.factory.known.clear()
+    world.factory.add("10.1.0.11")  # CMF may know a server by its address
+    assert factory_findings(world, connection="cmf-1") == []
+    assert world.factory.effects == []
+
+
+def test_a_factory_that_the_settings_do_not_know_is_critical(world: World) -> None:
+    assert factory_findings(world, connection="cmf-9") == [
+        (FindingCode.UNKNOWN_CONNECTION, Severity.CRITICAL, "$.cmf.connection")
+    ]
+
+
+def test_a_wave_that_does_not_exist_is_critical(world: World) -> None:
+    assert factory_findings(world, waveId="99") == [
+        (FindingCode.FACTORY_WAVE_MISSING, Severity.CRITICAL, "$.cmf.waveId")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "severity"),
+    [
+        (lambda factory: factory.known.clear(), FindingCode.FACTORY_SERVER_MISSING, Severity.CRITICAL),
+        (lambda factory: factory.apps.clear(), FindingCode.FACTORY_SERVER_IN_OTHER_WAVE, Severity.CRITICAL),
+        (lambda factory: factory.add("web"), FindingCode.FACTORY_SERVER_AMBIGUOUS, Severity.CRITICAL),
+        (
+            lambda factory: factory.known.update({"1": factory.known["1"].model_copy(update={"strategy": "Retain"})}),
+            FindingCode.FACTORY_SERVER_NOT_REHOSTED,
+            Severity.WARNING,
+        ),
+    ],
+)
+def test_a_server_that_does_not_fit_its_wave_is_found(
+    world: World, change: Callable[[FakeFactory], object], code: FindingCode, severity: Severity
+) -> None:
+    change(world.factory)
+    assert factory_findings(world) == [(code, severity, "$.cmf.waveId")]
+
+
+@pytest.mark.parametrize("elsewhere", [{"account_ids": ("999999999999",)}, {"region": "us-east-1"}])
+def test_an_application_that_cmf_sends_elsewhere_is_a_warning(world: World, elsewhere: dict[str, Any]) -> None:
+    here = {"account_ids": ("123456789012",), "region": "eu-central-1"}
+    world.factory.apps["1"] = world.factory.apps["1"].model_copy(update=here)
+    assert factory_findings(world) == []
+    world.factory.apps["1"] = world.factory.apps["1"].model_copy(update=elsewhere)
+    assert factory_findings(world) == [(FindingCode.FACTORY_TARGET_DIFFERS, Severity.WARNING, "$.target")]
+
+
+def test_a_schema_without_our_words_for_a_wave_is_a_warning(world: World) -> None:
+    world.factory.allowed = ("not started", "in progress", "completed")
+    assert factory_findings(world) == [(FindingCode.FACTORY_STATUS_NOT_ALLOWED, Severity.WARNING, "$.cmf")]
 
 
 # --- inside the machines -----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.workflows.factories import FACTORY_ACTIVITIES
 from tests.workflows.signers import approvals
 from tests.workflows.stage import Stage, cleared, set_up, temporal_server
 
@@ -38,7 +39,7 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stage(temporal_address: str, compiled_once: None) -> AsyncIterator[Stage]:
     """The stage that most tests share; signatures are verified for real."""
-    async with set_up(temporal_address, also=[approvals().verify_signature]) as stage:
+    async with set_up(temporal_address, also=[approvals().verify_signature, *FACTORY_ACTIVITIES]) as stage:
         yield stage
 
 

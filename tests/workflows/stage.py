@@ -41,10 +41,11 @@ from workflows.afterword import AfterwordWorkflow
 from workflows.border import OneInput
 from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
 from workflows.carried import Carried
+from workflows.factory_wave import FactoryWaveWorkflow
 from workflows.migration import MigrationWorkflow
 from workflows.plan import PlanWorkflow
 
-WORKFLOWS = [MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow, PlanWorkflow]
+WORKFLOWS = [MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow, PlanWorkflow, FactoryWaveWorkflow]
 
 _ACTIVITIES_AT_ONCE = 200
 _LOOK = 0.03
