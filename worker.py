@@ -21,6 +21,7 @@ from activities.callbacks import Callbacks
 from activities.cmdb import Inventory
 from activities.dns import DomainNameSystem
 from activities.health import ApplicationHealth
+from activities.looks import Looks
 from activities.mgn import ApplicationMigration
 from activities.prerequisites import PrerequisiteChecks
 from activities.source import Sources
@@ -92,7 +93,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         ApplicationMigration(replication, clouds, bound, poll.replication, poll.job),
         ReplicationWatch(replication, poll.replication),
         Targets(clouds, replication, bound, poll.job),
-        ApplicationHealth(HttpHealth(), poll.health, poll.soak),
+        ApplicationHealth(Looks(HttpHealth(), commands, names), poll.health, poll.soak),
         DomainNameSystem(names, bound, poll.dns, poll.soak),
         Inventory(databases, bound),
         MigrationState(DynamoMigrations(sessions, settings.state_table)),

@@ -29,6 +29,8 @@ class Call:
     Attributes:
         within: Bound of the whole exchange, from the name lookup to the last byte read.
         read_bytes: How much of the body is read at most; the rest is left unread.
+        server_name: The name that TLS asks for and verifies; None: the URL's host.
+        trust: What certificates are verified against; None: the system's authorities.
     """
 
     method: str
@@ -37,6 +39,8 @@ class Call:
     read_bytes: int
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
+    server_name: str | None = None
+    trust: ssl.SSLContext | None = None
 
 
 class NoAnswer(Exception):  # noqa: N818  an answer to the caller: there was none, and why
@@ -66,8 +70,11 @@ def exchange(call: Call) -> Exchange:
 
 async def _exchange(call: Call, began: float) -> Exchange:
     seconds = call.within.total_seconds()
-    client = httpx.AsyncClient(verify=system_trust(), trust_env=False, follow_redirects=False, timeout=seconds)
-    reply = client.stream(call.method, call.url, headers=call.headers, content=call.content)
+    client = httpx.AsyncClient(
+        verify=call.trust or system_trust(), trust_env=False, follow_redirects=False, timeout=seconds
+    )
+    names = {"sni_hostname": call.server_name} if call.server_name else None
+    reply = client.stream(call.method, call.url, headers=call.headers, content=call.content, extensions=names)
     body = b""
     async with asyncio.timeout(seconds), client, reply as response:
         async for chunk in response.aiter_raw():

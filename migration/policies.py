@@ -78,7 +78,7 @@ WAIT = ActivityPolicy(
 that of `waiting` where not even a look is to be had.
 
 A look that got lost (with its worker, or on its way to one) is missed only after this time, perhaps while nobody
-serves the application: so it is little more than the longest look, 200 health checks of 5 s, 16 at a time.
+serves the application: so it is little more than the longest look, 200 commands of 10 s, 32 at a time.
 """
 
 JOB_ENDS_WITHIN = 2 * _HOUR

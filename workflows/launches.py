@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from migration.request import CheckTime, Network
     from migration.status import CheckResult, ServerProgress
     from migration.steps import Step
+    from workflows.checks import check_results, launched_targets
     from workflows.context import Scene
 
 
@@ -76,30 +77,28 @@ class Launches(Scene):
     async def healthy(self, during: CheckTime, instance_ids: tuple[str, ...]) -> tuple[CheckResult, ...]:
         """Status checks, then health checks at the addresses of those instances; returns what all of them found."""
         by_instance = await self.status_checks(instance_ids)
-        checks = [
-            CheckResult(server=server.name, check="EC2 status checks", healthy=True, found="2/2")
-            for server in self._context.servers
-            if {server.instance_id, server.test_instance_id} & by_instance.keys()
-        ]
-        addresses = {
-            server.name: by_instance[instance_id]
+        seen = workflow.now()
+        instances = {
+            server.name: instance_id
             for server in self._context.servers
             for instance_id in (server.instance_id, server.test_instance_id)
             if instance_id in by_instance
         }
-        targets = self._context.health_targets(during, addresses)
+        checks = [
+            CheckResult(server=server, kind="ec2", check="EC2 status checks", healthy=True, found="2/2", at=seen)
+            for server in instances
+        ]
+        addresses = {server: by_instance[instance_id] for server, instance_id in instances.items()}
+        targets = launched_targets(self._context, during, addresses, instances)
         if targets:
-            request = AwaitHealth(targets=targets, since=workflow.now())
+            mark = self._context.mark(Step.TEST if during is CheckTime.TEST else Step.VERIFY)
             answered = await self._context.do(
                 ApplicationHealth.await_health,
-                request,
-                policies.waiting(max(target.within for target in targets)),
+                AwaitHealth(where=self._context.where, mark=mark, targets=targets, since=workflow.now()),
+                policies.waiting(max(target.check.within for target in targets)),
                 f"health checks during {during}",
             )
-            checks += [
-                CheckResult(server=r.server, check=r.url, healthy=r.healthy, found=r.error or f"HTTP {r.status}")
-                for r in answered.results
-            ]
+            checks += check_results(answered.at, answered.results)
         return tuple(checks)
 
     async def terminate_test_instances(self) -> None:

@@ -5,7 +5,7 @@ step's own error. Mutating methods are safe to repeat: they read, decide, act an
 """
 
 from migration.ports.events import BusEvent, EventBus
-from migration.ports.looks import HealthLook, HealthProbe
+from migration.ports.looks import HealthLook, HealthProbe, HttpLook
 from migration.ports.messages import Delivery, SecretStore, Webhook
 from migration.ports.people import DecisionSignatures
 from migration.ports.records import (
@@ -56,6 +56,7 @@ __all__ = [
     "EventBus",
     "HealthLook",
     "HealthProbe",
+    "HttpLook",
     "Hypervisors",
     "JobEvent",
     "JobServer",

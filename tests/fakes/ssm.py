@@ -21,6 +21,7 @@ class FakeCommands(Faulty):
         self.instances: dict[str, ManagedInstance] = {}
         self.scripts: list[str] = []
         self.failing: set[str] = set()
+        self.exit_codes: dict[str, list[int]] = {}
         self._replication = replication
 
     def add(self, instance_id: str, name: str, *, online: bool = True) -> None:
@@ -37,12 +38,23 @@ class FakeCommands(Faulty):
         script = "\n".join(lines)
         if instance_id in self.failing:
             return CommandResult(command_id="c-1", exit_code=0, output="Installation failed.\nError details: no space")
+        option = _OPTION.search(script)
+        if option is None:
+            return self._plain(instance_id, script, comment)
         with self.effect("run", instance_id, comment):
             self.scripts.append(script)
-            option = _OPTION.search(script)
-            assert option, script
             source_server_id = f"s-{len(self.scripts):017}"
             self._replication.add(
                 source_server_id, "STOPPED", replication_state="STOPPED", lag=None, user_provided_id=option[1]
             )
         return CommandResult(command_id="c-1", exit_code=0, output=f"The source server ID: {source_server_id}.")
+
+    def _plain(self, instance_id: str, script: str, comment: str) -> CommandResult:
+        """A line that installs nothing: ends as it is told, and is adopted by its comment where it has succeeded."""
+        if ("run", instance_id, comment, script, 0) not in self.effects:
+            codes = self.exit_codes.get(script, [0])
+            code = codes.pop(0) if len(codes) > 1 else codes[0]
+            with self.effect("run", instance_id, comment, script, code):
+                pass
+            return CommandResult(command_id=f"c-{len(self.effects)}", exit_code=code)
+        return CommandResult(command_id=f"c-{len(self.effects)}", exit_code=0)

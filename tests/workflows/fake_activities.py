@@ -13,7 +13,8 @@ from temporalio import activity
 from activities.callbacks import DeliverCallback
 from activities.cmdb import ItemsBefore, ReadItems, RecordMove, RestoreItems, RetireItems
 from activities.dns import ChangeRecords, RecordsWatched, WatchRecords
-from activities.health import AwaitHealth, HealthResult, HealthResults, HealthWatched, WatchHealth
+from activities.health import AwaitHealth, HealthResults, HealthWatched, WatchHealth
+from activities.looks import result_of
 from activities.mgn import (
     AwaitJob,
     AwaitReplication,
@@ -257,10 +258,7 @@ class FakeActivities:
     @activity.defn
     async def await_health(self, request: AwaitHealth) -> HealthResults:
         await self._enter(request)
-        results = tuple(
-            HealthResult(server=target.server, url=target.url, healthy=True, status=target.expect_status)
-            for target in request.targets
-        )
+        results = tuple(result_of(target, healthy=True, found="HTTP 200") for target in request.targets)
         return HealthResults(at=datetime.now(UTC), results=results)
 
     @activity.defn
@@ -269,12 +267,12 @@ class FakeActivities:
         world = await self._enter(request)
         if world.unhealthy_watches:
             world.unhealthy_watches -= 1
-            url = request.targets[0].url
-            result = HealthResult(server=request.targets[0].server, url=url, healthy=False, status=503)
-            return HealthWatched(healthy=False, results=(result,))
+            result = result_of(request.targets[0], healthy=False, found="HTTP 503")
+            return HealthWatched(healthy=False, at=datetime.now(UTC), results=(result,))
         if datetime.now(UTC) < request.until:
             raise looked_in_vain("healthy so far")
-        return HealthWatched(healthy=True, results=())
+        results = tuple(result_of(target, healthy=True, found="HTTP 200") for target in request.targets)
+        return HealthWatched(healthy=True, at=datetime.now(UTC), results=results)
 
     @activity.defn
     async def change_records(self, request: ChangeRecords) -> None:

@@ -68,10 +68,12 @@ async def test_the_evidence_is_what_the_approvers_have_to_know(stage: Stage) -> 
     assert (server["name"], server["replicationState"], server["lag"]) == ("billing-web-01", "CONTINUOUS", "PT0S")
     assert server["observedAt"]
     assert test["jobId"] == migration.world.asked("await_job")[0].job_id
-    assert [(check["server"], check["check"], check["healthy"], check["found"]) for check in test["checks"]] == [
-        ("billing-web-01", "EC2 status checks", True, "2/2"),
-        ("billing-web-01", "http://10.2.0.11:8080/health", True, "HTTP 200"),
+    names = ("server", "kind", "check", "healthy", "found")
+    assert [tuple(check[name] for name in names) for check in test["checks"]] == [
+        ("billing-web-01", "ec2", "EC2 status checks", True, "2/2"),
+        ("billing-web-01", "http", "http://10.2.0.11:8080/health", True, "HTTP 200"),
     ]
+    assert all(check["at"] for check in test["checks"])
     assert [found["code"] for found in evidence["findings"]] == evidence["acknowledged"] == ["TOOLS_NOT_RUNNING"]
     assert evidence["undo"] == [line.model_dump(mode="json", by_alias=True) for line in status.undo] != []
 
