@@ -23,6 +23,7 @@ from activities.dns import DomainNameSystem
 from activities.health import ApplicationHealth
 from activities.looks import Looks
 from activities.mgn import ApplicationMigration
+from activities.post_launch import PostLaunchActions
 from activities.prerequisites import PrerequisiteChecks
 from activities.source import Sources
 from activities.state import MigrationState
@@ -93,6 +94,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         ApplicationMigration(replication, clouds, bound, poll.replication, poll.job),
         ReplicationWatch(replication, poll.replication),
         Targets(clouds, replication, bound, poll.job),
+        PostLaunchActions(replication, poll.job),
         ApplicationHealth(Looks(HttpHealth(), commands, names), poll.health, poll.soak),
         DomainNameSystem(names, bound, poll.dns, poll.soak),
         Inventory(databases, bound),

@@ -88,6 +88,9 @@ STATUS_CHECKS_WITHIN = _HOUR
 """How long EC2's status checks of a launched instance may take. EC2 itself decides within minutes; Cloud Migration
 Factory gives up after the same hour."""
 
+POST_LAUNCH_WITHIN = _HOUR
+"""How long MGN's post-launch actions that must succeed may take together; one alone has an hour by default."""
+
 NO_LOOK_FOR = 10 * _MINUTE
 """How long after its own deadline a wait ends that cannot even look."""
 

@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
         ServerLaunch,
         SetLaunchTargets,
     )
+    from activities.post_launch import AwaitPostLaunch, PostLaunchActions
     from activities.target import Instances, Targets
     from migration import policies
     from migration.request import CheckTime, Network
@@ -75,7 +76,7 @@ class Launches(Scene):
         return addresses
 
     async def healthy(self, during: CheckTime, instance_ids: tuple[str, ...]) -> tuple[CheckResult, ...]:
-        """Status checks, then health checks at the addresses of those instances; returns what all of them found."""
+        """Status checks, post-launch actions, then health checks by address; returns what all of them found."""
         by_instance = await self.status_checks(instance_ids)
         seen = workflow.now()
         instances = {
@@ -88,6 +89,7 @@ class Launches(Scene):
             CheckResult(server=server, kind="ec2", check="EC2 status checks", healthy=True, found="2/2", at=seen)
             for server in instances
         ]
+        checks += await self._post_launch_actions(during)
         addresses = {server: by_instance[instance_id] for server, instance_id in instances.items()}
         targets = launched_targets(self._context, during, addresses, instances)
         if targets:
@@ -100,6 +102,27 @@ class Launches(Scene):
             )
             checks += check_results(answered.at, answered.results)
         return tuple(checks)
+
+    async def _post_launch_actions(self, during: CheckTime) -> list[CheckResult]:
+        """Wait for MGN's actions that must succeed; returns what is known of all of them."""
+        cutover = during is not CheckTime.TEST
+        ran = await self._context.do(
+            PostLaunchActions.await_post_launch_actions,
+            AwaitPostLaunch(where=self._context.where, source_server_ids=self._context.record_ids, cutover=cutover),
+            policies.waiting(policies.POST_LAUNCH_WITHIN),
+            "wait for the post-launch actions that must succeed",
+        )
+        return [
+            CheckResult(
+                server=self.server_of(action.source_server_id).name,
+                kind="postLaunch",
+                check=f"post-launch action {action.name}",
+                healthy=action.status != "FAILED",
+                found=action.in_words,
+                at=ran.at,
+            )
+            for action in ran.actions
+        ]
 
     async def terminate_test_instances(self) -> None:
         """Terminate what the test launched, once, and wait for it."""

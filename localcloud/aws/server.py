@@ -122,7 +122,7 @@ class AwsServer:
             instances=_instances(self._world),
         )
         mgn.configure(self._settings, world=applications, faults=PlannedFaults(applications, self._faults))
-        ssm.install(ssm.Fleet(self._world, applications.online, self._register_agent))
+        ssm.install(ssm.Fleet(self._world, applications.managed, self._register_agent))
         self._middleware.open(self._aliases, applications.refresh)
         return applications
 

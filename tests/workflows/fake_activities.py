@@ -33,6 +33,7 @@ from activities.mgn import (
     SetLaunchTargets,
     SourceServers,
 )
+from activities.post_launch import AwaitPostLaunch, PostLaunchResults
 from activities.prerequisites import CheckPrerequisites, Prerequisites, RecordedName, SourceFacts
 from activities.source import InstallAgents, ShutDownSources, SnapshotSources, SourceMachines
 from activities.state import ClaimGranted, ClaimMigration, FinishClaim, SaveState
@@ -232,6 +233,11 @@ class FakeActivities:
         await self._enter(request)
         instances = tuple(InstanceAddress(instance_id=i, private_ip="10.2.0.11") for i in request.instance_ids)
         return InstanceAddresses(instances=instances)
+
+    @activity.defn
+    async def await_post_launch_actions(self, request: AwaitPostLaunch) -> PostLaunchResults:
+        world = await self._enter(request)
+        return PostLaunchResults(at=datetime.now(UTC), actions=world.post_launch)
 
     @activity.defn
     async def fence_targets(self, request: TargetsOf) -> Fenced:

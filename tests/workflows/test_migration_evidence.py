@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.watching import ReplicationChanged
 from migration.findings import Finding, Severity
+from migration.ports import PostLaunchAction
 from migration.status import DecisionRecord, MigrationStatus, Phase, Side, StepState
 from migration.steps import Step
 from tests.workflows.migration_requests import APPROVER, OTHER_APPROVER, a_window
@@ -76,6 +77,23 @@ async def test_the_evidence_is_what_the_approvers_have_to_know(stage: Stage) -> 
     assert all(check["at"] for check in test["checks"])
     assert [found["code"] for found in evidence["findings"]] == evidence["acknowledged"] == ["TOOLS_NOT_RUNNING"]
     assert evidence["undo"] == [line.model_dump(mode="json", by_alias=True) for line in status.undo] != []
+
+
+async def test_what_post_launch_actions_did_is_in_the_evidence(stage: Stage) -> None:
+    world, record = World(), "s-00000000000000000"
+    world.post_launch = (
+        PostLaunchAction(source_server_id=record, name="patch", must_succeed=True, status="SUCCESS"),
+        PostLaunchAction(source_server_id=record, name="tell", must_succeed=False, status="FAILED", failure="no proxy"),
+    )
+    migration = await stage.start(world)
+    await migration.stands(Phase.AWAITING_APPROVAL, "approve")
+    status = await migration.status()
+    assert status.evidence is not None
+    found = [check for check in status.evidence["test"]["checks"] if check["kind"] == "postLaunch"]
+    assert [(check["check"], check["healthy"], check["found"]) for check in found] == [
+        ("post-launch action patch", True, "SUCCESS"),
+        ("post-launch action tell", False, "FAILED: no proxy"),
+    ]
 
 
 async def test_the_hash_of_the_evidence_can_be_computed_by_anybody(stage: Stage) -> None:
