@@ -23,7 +23,9 @@ from activities.cmf import FactoryUpdates
 from activities.dns import DomainNameSystem
 from activities.events import Events
 from activities.health import ApplicationHealth
+from activities.looks import Looks
 from activities.mgn import ApplicationMigration
+from activities.post_launch import PostLaunchActions
 from activities.prerequisites import PrerequisiteChecks
 from activities.source import Sources
 from activities.state import MigrationState
@@ -106,7 +108,8 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         ApplicationMigration(replication, clouds, bound, poll.replication, poll.job),
         ReplicationWatch(replication, poll.replication),
         Targets(clouds, replication, bound, poll.job),
-        ApplicationHealth(HttpHealth(), poll.health, poll.soak),
+        PostLaunchActions(replication, poll.job),
+        ApplicationHealth(Looks(HttpHealth(), commands, names), poll.health, poll.soak),
         DomainNameSystem(names, bound, poll.dns, poll.soak),
         Inventory(databases, bound),
         FactoryUpdates(factories, factories.name_of, bound),

@@ -1,4 +1,4 @@
-"""The application's health, by the launched instance's address or through DNS."""
+"""The application's health: waited for after a launch, watched during the soak."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,38 +7,25 @@ from datetime import datetime, timedelta
 from temporalio import activity
 
 from activities.errors import translated
+from activities.looks import HealthResult, HealthTarget, Looks, result_of
 from activities.running import in_words, look_again, now, remembered, side_by_side
 from migration.errors import VerificationError
+from migration.marks import Mark
 from migration.models import Model
-from migration.ports import HealthProbe
+from migration.ports import Where
+from migration.request import SsmCheck
 
-_LOOKS_AT_ONCE = 16
-
-
-class HealthTarget(Model):
-    """One URL and the answer that is healthy; `within` is how long it may take to become so."""
-
-    server: str
-    url: str
-    expect_status: int
-    within: timedelta
+_LOOKS_AT_ONCE = 32
+_NOT_RUN = "not run before the other checks are healthy"
 
 
 class AwaitHealth(Model):
     """Wait until every target is healthy at the same look, or until one's patience since `since` is over."""
 
+    where: Where
+    mark: Mark
     targets: tuple[HealthTarget, ...]
     since: datetime
-
-
-class HealthResult(Model):
-    """What one look at one target gave."""
-
-    server: str
-    url: str
-    healthy: bool
-    status: int | None = None
-    error: str | None = None
 
 
 class HealthResults(Model):
@@ -51,6 +38,8 @@ class HealthResults(Model):
 class WatchHealth(Model):
     """Watch until `until`; unhealthy means `failures` looks in a row failed within `over`."""
 
+    where: Where
+    mark: Mark
     targets: tuple[HealthTarget, ...]
     until: datetime
     failures: int
@@ -58,38 +47,48 @@ class WatchHealth(Model):
 
 
 class HealthWatched(Model):
-    """How a watch ended: healthy at its end, or the results that made it unhealthy."""
+    """How a watch ended: healthy at its end, or not; and what was found last."""
 
     healthy: bool
+    at: datetime
     results: tuple[HealthResult, ...]
 
 
-class FailedLooks(Model):
-    """Per server and URL, when its latest looks failed, as far as they followed each other without a success."""
+class Looked(Model):
+    """What a look leaves to the next one.
 
-    at: Mapping[str, tuple[datetime, ...]] = {}
+    Attributes:
+        rounds: How many rounds of commands have ended: one whose end was not seen is looked for again, not repeated.
+        failed: Per server and target, when its latest looks failed, as far as they followed each other without a
+            success. A look that was not to be had counts for nothing.
+    """
+
+    rounds: int = 0
+    failed: Mapping[str, tuple[datetime, ...]] = {}
 
 
 @dataclass
 class ApplicationHealth:
     """Looks at applications."""
 
-    probe: HealthProbe
+    looks: Looks
     poll: timedelta
     soak_poll: timedelta
 
     @activity.defn
     @translated(VerificationError)
     def await_health(self, request: AwaitHealth) -> HealthResults:
-        """One short look an attempt; fails with VerificationError, naming the last answers."""
-        results, at = self._look(request.targets), now()
+        """One short look an attempt; fails with VerificationError, naming what was found last."""
+        rounds = remembered(Looked).rounds
+        results, at = self._look(request, rounds), now()
         unhealthy = [result for result in results if not result.healthy]
         if not unhealthy:
             return HealthResults(at=at, results=results)
-        patience = {_key(target): target.within for target in request.targets}
-        late = [result for result in unhealthy if at >= request.since + patience[_key(result)]]
+        patience = {_key(target.server, target.what): target.check.within for target in request.targets}
+        late = [one for one in unhealthy if at >= request.since + patience[_key(one.server, one.target)]]
         if not late:
-            look_again(f"not healthy yet: {in_words([_in_brief(result) for result in unhealthy])}", self.poll)
+            words = f"not healthy yet: {in_words([_in_brief(result) for result in unhealthy])}"
+            look_again(words, self.poll, remember=Looked(rounds=_rounds(rounds, results)))
         raise VerificationError(
             f"not healthy in time: {in_words([_in_brief(result) for result in late])}",
             action="Look at the application on the launched instance, then retry or roll back.",
@@ -100,47 +99,62 @@ class ApplicationHealth:
     def watch_health(self, request: WatchHealth) -> HealthWatched:
         """One short look an attempt, counters in heartbeat details: no history however long it watches.
 
-        An application that fails at the end of the time is watched on until it has recovered or failed for good.
+        An application that fails at the end of the time, or cannot be looked at, is watched on until that is clear.
         """
-        results, at = self._look(request.targets), now()
-        failed = _failed_in_a_row(remembered(FailedLooks), results, at, request.failures)
-        if any(len(times) == request.failures and times[-1] - times[0] <= request.over for times in failed.at.values()):
-            return HealthWatched(healthy=False, results=results)
-        if at < request.until or failed.at:
-            look_again(_watched(results, request.until), self._next_look(request, failed, at), remember=failed)
-        return HealthWatched(healthy=True, results=results)
+        before = remembered(Looked)
+        results, at = self._look(request, before.rounds), now()
+        failed = _failed_in_a_row(before, results, at, request.failures)
+        if any(len(times) == request.failures and times[-1] - times[0] <= request.over for times in failed.values()):
+            return HealthWatched(healthy=False, at=at, results=results)
+        if at < request.until or not all(result.healthy for result in results):
+            after = Looked(rounds=_rounds(before.rounds, results), failed=failed)
+            look_again(_watched(results, request.until), self._next_look(request, after, at), remember=after)
+        return HealthWatched(healthy=True, at=at, results=results)
 
-    def _look(self, targets: Sequence[HealthTarget]) -> tuple[HealthResult, ...]:
-        return tuple(side_by_side(self._result, targets, most=_LOOKS_AT_ONCE))
+    def _look(self, request: AwaitHealth | WatchHealth, rounds: int) -> tuple[HealthResult, ...]:
+        """Look at every target; commands are run only where everything that costs less is healthy."""
+        comment = f"{request.mark} {activity.info().scheduled_time:%Y%m%dT%H%M%S}/{rounds}"
 
-    def _result(self, target: HealthTarget) -> HealthResult:
-        look = self.probe.look(target.url)
-        return HealthResult(
-            server=target.server,
-            url=target.url,
-            healthy=look.error is None and look.status == target.expect_status,
-            status=look.status,
-            error=look.error,
-        )
+        def look(target: HealthTarget) -> HealthResult:
+            return self.looks.at(target, request.where, comment)
 
-    def _next_look(self, request: WatchHealth, failed: FailedLooks, at: datetime) -> timedelta:
+        commands = [target for target in request.targets if isinstance(target.check, SsmCheck)]
+        others = [target for target in request.targets if not isinstance(target.check, SsmCheck)]
+        results = side_by_side(look, others, most=_LOOKS_AT_ONCE)
+        if all(result.healthy for result in results):
+            return (*results, *side_by_side(look, commands, most=_LOOKS_AT_ONCE))
+        waiting = [result_of(target, healthy=False, found=_NOT_RUN, seen=False) for target in commands]
+        return (*results, *waiting)
+
+    def _next_look(self, request: WatchHealth, looked: Looked, at: datetime) -> timedelta:
         """Look often enough, once something fails, for `failures` looks to fit into `over`; end on time otherwise."""
-        if failed.at:
+        if looked.failed:
             return min(self.soak_poll, request.over / (request.failures + 1))
-        return min(self.soak_poll, request.until - at)
+        return min(self.soak_poll, request.until - at) if at < request.until else self.poll
 
 
-def _failed_in_a_row(before: FailedLooks, results: Sequence[HealthResult], at: datetime, most: int) -> FailedLooks:
-    failing = [_key(result) for result in results if not result.healthy]
-    return FailedLooks(at={key: (*before.at.get(key, ()), at)[-most:] for key in failing})
+def _failed_in_a_row(
+    before: Looked, results: Sequence[HealthResult], at: datetime, most: int
+) -> dict[str, tuple[datetime, ...]]:
+    """When the targets that do not succeed now have failed; only those that were looked at fail once more."""
+    failed = {}
+    for result in results:
+        if not result.healthy:
+            times = before.failed.get(_key(result.server, result.target), ())
+            failed[_key(result.server, result.target)] = (*times, at)[-most:] if result.seen else times
+    return {key: times for key, times in failed.items() if times}
 
 
-def _key(of: HealthTarget | HealthResult) -> str:
-    return f"{of.server} {of.url}"
+def _rounds(rounds: int, results: Sequence[HealthResult]) -> int:
+    return rounds + all(result.seen for result in results if result.kind == "ssm")
+
+
+def _key(server: str, target: str) -> str:
+    return f"{server} {target}"
 
 
 def _in_brief(result: HealthResult) -> str:
-    return f"{result.server} {result.url}: {result.error or result.status}"
+    return f"{result.server} {result.target}: {result.found}"
 
 
 def _watched(results: Sequence[HealthResult], until: datetime) -> str:

@@ -32,6 +32,9 @@ class Call:
         read_bytes: How much of the body is read at most, as it comes, compressed or not; the rest is left unread.
         addresses: Where to connect to, the first that takes the connection; none: what the host resolves to. The
             host keeps its name in the Host header, in TLS's SNI and for the check of the certificate.
+        read_bytes: How much of the body is read at most; the rest is left unread.
+        server_name: The name that TLS asks for and verifies; None: the URL's host.
+        trust: What certificates are verified against; None: the system's authorities.
     """
 
     method: str
@@ -41,6 +44,8 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     addresses: Sequence[str] = ()
+    server_name: str | None = None
+    trust: ssl.SSLContext | None = None
 
 
 class NoAnswer(Exception):  # noqa: N818  an answer to the caller: there was none, and why
@@ -75,7 +80,8 @@ def exchange(call: Call, *, began: float | None = None) -> Exchange:
 async def _exchange(call: Call, began: float) -> Exchange:
     left = began + call.within.total_seconds() - time.monotonic()
     limits = httpx.Timeout(left, connect=left / max(1, len(call.addresses)))
-    client = httpx.AsyncClient(verify=system_trust(), trust_env=False, follow_redirects=False, timeout=limits)
+    trust = call.trust or system_trust()
+    client = httpx.AsyncClient(verify=trust, trust_env=False, follow_redirects=False, timeout=limits)
     body = b""
     async with asyncio.timeout(left), client, aclosing(await _sent(client, call)) as response:
         async for chunk in response.aiter_raw():
@@ -96,12 +102,11 @@ async def _sent(client: httpx.AsyncClient, call: Call) -> httpx.Response:
 
 def _requests(client: httpx.AsyncClient, call: Call) -> Iterator[httpx.Request]:
     """The request, for each address that it may go to."""
+    url = httpx.URL(call.url)
+    name = {"sni_hostname": call.server_name or url.raw_host.decode()}
     ask = functools.partial(client.build_request, call.method, content=call.content)
     if not call.addresses:
-        yield ask(call.url, headers=call.headers)
-        return
-    url = httpx.URL(call.url)
-    name = {"sni_hostname": url.raw_host.decode()}
+        yield ask(url, headers=call.headers, extensions=name if call.server_name else None)
     for address in call.addresses:
         yield ask(url.copy_with(host=address), headers={"Host": url.netloc.decode(), **call.headers}, extensions=name)
 

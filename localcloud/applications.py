@@ -7,7 +7,7 @@ up and its address is among them. So the counters show writes that were lost, an
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from localcloud.faults import FaultPlan, outages
 from localcloud.ledger import Ledger
 from localcloud.listeners import Listeners
 from localcloud.serving import Serving, Side, Span, without
-from localcloud.world import World
+from localcloud.world import SourceMachine, World
 
 OK, NOT_FOUND, UNAVAILABLE = 200, 404, 503
 
@@ -175,10 +175,21 @@ class Applications:
 
     # --- what can be asked ---------------------------------------------------------------------------------------
 
-    def online(self, machine_name: str) -> bool:
-        """Whether a source machine runs with its network connected."""
+    def managed(self) -> dict[str, tuple[SourceMachine, bool]]:
+        """The machines that Systems Manager manages, by managed instance id, and whether each is in contact.
+
+        A launched instance has its machine's agent: while it runs it is managed under its own id, at its own address.
+        """
         with self._lock:
-            return self._serving[self._machines[machine_name].application].sources[machine_name].up.on
+            sources = [side for serving in self._serving.values() for side in serving.sources.values()]
+            targets = [side for serving in self._serving.values() for side in serving.targets.values() if side.up.on]
+            launched = [
+                replace(side.server, managed_instance_id=str(side.instance_id), address=side.address)
+                for side in targets
+            ]
+            return {side.server.managed_instance_id: (side.server, side.up.on) for side in sources} | {
+                machine.managed_instance_id: (machine, True) for machine in launched
+            }
 
     def aliases(self, target: str) -> tuple[str, ...]:
         """The server's name behind a user-provided id or the id of a launched instance."""

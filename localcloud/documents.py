@@ -88,7 +88,7 @@ def request_for(local: Mapping[str, Any], application: str, **overrides: Any) ->
         "migrationType": "cutover",
         "source": {"type": "vmware", "connection": VCENTER, "servers": [_server(vm) for vm in vms]},
         "target": _target(local),
-        "healthChecks": [_health_check(name) for name in names],
+        "healthChecks": [*map(_health_check, names), *_more_checks(names[0])],
         "dns": [_record(local["zone"], local["dns_names"][application], names)],
         "cmdb": {
             "system": "servicenow",
@@ -131,6 +131,15 @@ def _target(local: Mapping[str, Any]) -> dict[str, Any]:
 def _health_check(server: str) -> dict[str, Any]:
     url = f"http://{{privateIp}}:{APPLICATION_PORT}/health"
     return {"type": "http", "server": server, "url": url, "expectStatus": 200, "within": "PT20S"}
+
+
+def _more_checks(server: str) -> list[dict[str, Any]]:
+    """The other kinds; the command runs once, in the test launch."""
+    command = {"command": "systemctl is-active application", "during": ["test"]}
+    return [
+        {"type": "tcp", "server": server, "port": APPLICATION_PORT, "within": "PT20S"},
+        {"type": "ssm", "server": server, **command, "within": "PT20S"},
+    ]
 
 
 def _record(zone: Mapping[str, str], name: str, servers: list[str]) -> dict[str, Any]:

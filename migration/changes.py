@@ -7,7 +7,16 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from migration.formats import Duration, HealthUrl, InstanceType, ServerName, SubnetId, mismatch
+from migration.formats import (
+    BodyPattern,
+    Duration,
+    HealthUrl,
+    InstanceType,
+    Sentence,
+    ServerName,
+    SubnetId,
+    mismatch,
+)
 from migration.models import Model
 from migration.parsing import parse_request
 from migration.request import MigrationRequest
@@ -17,18 +26,22 @@ _CLOSED = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, popu
 
 
 class ChangedCheck(Model):
-    """What is new of an http health check."""
+    """What is new of the health checks of the kind that has such a setting; `within` alone is that of all kinds."""
 
     model_config = _CLOSED
 
     url: HealthUrl | None = None
     expect_status: Annotated[int, Field(ge=100, le=599)] | None = None
+    expect_body: Sentence | None = None
+    expect_body_pattern: BodyPattern | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    command: Sentence | None = None
     within: Duration | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "ChangedCheck":
         if not self.model_dump(exclude_none=True):
-            raise mismatch("at least one of url, expectStatus, within")
+            raise mismatch(f"at least one of {', '.join(_names(ChangedCheck.model_fields))}")
         return self
 
 
@@ -38,7 +51,7 @@ class Change(Model):
     Attributes:
         server: The server that is meant; None: all of them.
         subnet_id: The subnet of the launch that failed: the test network's for a test, the production one else.
-        health_check: Replaces parts of the server's http checks.
+        health_check: Replaces parts of the server's health checks.
     """
 
     model_config = _CLOSED
@@ -64,6 +77,16 @@ class Change(Model):
 _SETTINGS = ("instance_type", "subnet_id", "health_check", "max_lag")
 
 _LAUNCH = frozenset({"instanceType", "subnetId"})
+
+_KIND = {
+    "url": "http",
+    "expectStatus": "http",
+    "expectBody": "http",
+    "expectBodyPattern": "http",
+    "port": "tcp",
+    "command": "ssm",
+}
+"""Which kind of health check has a setting that not all of them have."""
 
 _SENSIBLE: Mapping[Step, frozenset[str]] = {
     Step.REPLICATE: frozenset({"maxLag"}),
@@ -120,9 +143,16 @@ def _apply(document: dict[str, Any], changed: Changed) -> None:
             document["target"]["test"]["subnetId"] = own.pop("subnetId")
         server["launch"] = {**(server.get("launch") or {}), **own}
     if change.health_check is not None:
-        http = [check for check in document.get("healthChecks") or () if check["type"] == "http"]
-        for check in _chosen(http, "server", change.server, "http health check of"):
-            check.update(_json(change)["healthCheck"])
+        _apply_to_checks(document.get("healthChecks") or [], change.server, _json(change)["healthCheck"])
+
+
+def _apply_to_checks(checks: list[dict[str, Any]], server: str | None, new: dict[str, Any]) -> None:
+    kinds = sorted({_KIND[name] for name in new if name in _KIND})
+    for kind in kinds or [""]:
+        of_kind = [check for check in checks if kind in ("", check["type"])]
+        own = {name: value for name, value in new.items() if _KIND.get(name, kind) == kind}
+        for check in _chosen(of_kind, "server", server, f"{kind} health check of".lstrip()):
+            check.update(own)
 
 
 def _chosen(items: list[dict[str, Any]], field: str, name: str | None, what: str) -> list[dict[str, Any]]:

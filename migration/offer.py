@@ -7,7 +7,6 @@ from migration.request import (
     CmdbSystem,
     DnsProvider,
     DnsRecord,
-    HttpCheck,
     MigrationRequest,
     QuiesceMethod,
     Server,
@@ -28,7 +27,6 @@ def unoffered(request: MigrationRequest) -> list[Refusal]:
             for i, server in enumerate(request.servers)
             for refusal in _of_server(f"$.source.servers[{i}]", server)
         ),
-        *_of_checks(request),
         *(refusal for i, record in enumerate(request.dns) for refusal in _of_record(f"$.dns[{i}]", record)),
     ]
 
@@ -51,12 +49,6 @@ def _of_server(path: str, server: Server) -> Iterator[Refusal]:
         yield f"{path}.agentInstall", "installing the agent over SSH"
     if server.credential is not None:
         yield f"{path}.credential", "a credential of a server, which only SSH would use"
-
-
-def _of_checks(request: MigrationRequest) -> Iterator[Refusal]:
-    for i, check in enumerate(request.health_checks):
-        if not isinstance(check, HttpCheck):
-            yield f"$.healthChecks[{i}].type", f"health checks of type {check.type}"
 
 
 def _of_record(path: str, record: DnsRecord) -> Iterator[Refusal]:

@@ -87,7 +87,7 @@ WAIT = ActivityPolicy(
 that of `waiting` where not even a look is to be had.
 
 A look that got lost (with its worker, or on its way to one) is missed only after this time, perhaps while nobody
-serves the application: so it is little more than the longest look, 200 health checks of 5 s, 16 at a time.
+serves the application: so it is little more than the longest look, 200 commands of 10 s, 32 at a time.
 """
 
 JOB_ENDS_WITHIN = 2 * _HOUR
@@ -96,6 +96,9 @@ JOB_ENDS_WITHIN = 2 * _HOUR
 STATUS_CHECKS_WITHIN = _HOUR
 """How long EC2's status checks of a launched instance may take. EC2 itself decides within minutes; Cloud Migration
 Factory gives up after the same hour."""
+
+POST_LAUNCH_WITHIN = _HOUR
+"""How long MGN's post-launch actions that must succeed may take together; one alone has an hour by default."""
 
 NO_LOOK_FOR = 10 * _MINUTE
 """How long after its own deadline a wait ends that cannot even look."""

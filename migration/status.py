@@ -205,12 +205,19 @@ class LeftUndone(Model):
 
 
 class CheckResult(Model):
-    """What one check of a launched instance found last."""
+    """What one check of a launched instance found last, and when.
+
+    Attributes:
+        kind: `http`, `tcp`, `ssm`, `ec2` (status checks) or `postLaunch` (an action of MGN).
+        check: What was looked at, in words.
+    """
 
     server: str
+    kind: str
     check: str
     healthy: bool
     found: str
+    at: datetime
 
 
 class TestLaunch(Model):

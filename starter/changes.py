@@ -8,7 +8,7 @@ from migration.changes import Change
 from migration.errors import ValidationError
 from migration.parsing import parse_model
 
-_NUMBERS = frozenset({"healthCheck.expectStatus"})
+_NUMBERS = frozenset({"healthCheck.expectStatus", "healthCheck.port"})
 
 
 def read(pairs: Iterable[str], settings: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -14,14 +14,13 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from activities.health import HealthTarget
     from activities.prerequisites import RecordedName, SourceFacts
     from migration import policies
     from migration.marks import CORRELATION_TAG, MIGRATION_TAG, SERVER_TAG, Mark
     from migration.messages import MessageType
     from migration.policies import ActivityPolicy
     from migration.ports import LaunchTarget, RecordKey, RecordSet, Where
-    from migration.request import CheckTime, HttpCheck, MigrationRequest, Network, RollbackTo, Server, ToServers
+    from migration.request import MigrationRequest, Network, RollbackTo, Server, ToServers
     from migration.status import Awaiting, Phase, ServerProgress, UndoLine
     from migration.steps import Step
     from workflows.desk import DecisionDesk
@@ -201,19 +200,6 @@ class Context:
             tenancy=settings.tenancy,
             http_tokens=settings.http_tokens,
             volume_type=settings.volume_type,
-        )
-
-    def health_targets(self, during: CheckTime, addresses: dict[str, str]) -> tuple[HealthTarget, ...]:
-        """The health checks of a step, with the addresses filled in."""
-        return tuple(
-            HealthTarget(
-                server=check.server,
-                url=check.url.replace("{privateIp}", addresses[check.server]),
-                expect_status=check.expect_status,
-                within=check.within,
-            )
-            for check in self.request.health_checks
-            if isinstance(check, HttpCheck) and during in check.during and check.server in addresses
         )
 
     def record_key(self, index: int) -> RecordKey:

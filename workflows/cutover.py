@@ -6,8 +6,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.mgn import ApplicationMigration, AwaitReplication
     from activities.source import ShutDownSources, SnapshotSources, Sources
     from migration import policies
-    from migration.request import CheckTime, Server, SourceSnapshot
+    from migration.request import Server, SourceSnapshot
     from migration.steps import Step
+    from workflows.checks import source_targets
     from workflows.context import Context, Scene
     from workflows.gate import turn_back_to_gate
     from workflows.launches import Launches
@@ -31,15 +32,13 @@ class Cutover(Scene):
     def register_way_back(self) -> None:
         """Everything that a rollback of the cutover will do, before anything is done."""
         context, step, mark = self._context, Step.CUTOVER, self._context.mark(Step.CUTOVER)
-        addresses = {server.name: server.address for server in self._request.source.servers}
         ids, sources = context.record_ids, context.sources
         if self._request.source_snapshot is SourceSnapshot.AT_CUTOVER:
             context.register(RemoveSnapshots(step=step, what="remove the source snapshots", mark=mark, sources=sources))
         context.register(
             EndCutover(step=step, what="end the cutover launch and its instances", mark=mark, source_server_ids=ids)
         )
-        targets = context.health_targets(CheckTime.VERIFY, addresses)
-        if targets:
+        if targets := source_targets(context):
             context.register(
                 AwaitSourceHealth(step=step, what="see the application healthy on the source", targets=targets)
             )

@@ -13,11 +13,13 @@ with workflow.unsafe.imports_passed_through():
         ServerLaunch,
         SetLaunchTargets,
     )
+    from activities.post_launch import AwaitPostLaunch, PostLaunchActions
     from activities.target import Instances, Targets
     from migration import policies
     from migration.request import CheckTime, Network
     from migration.status import CheckResult, ServerProgress
     from migration.steps import Step
+    from workflows.checks import check_results, launched_targets
     from workflows.context import Scene
 
 
@@ -74,33 +76,53 @@ class Launches(Scene):
         return addresses
 
     async def healthy(self, during: CheckTime, instance_ids: tuple[str, ...]) -> tuple[CheckResult, ...]:
-        """Status checks, then health checks at the addresses of those instances; returns what all of them found."""
+        """Status checks, post-launch actions, then health checks by address; returns what all of them found."""
         by_instance = await self.status_checks(instance_ids)
-        checks = [
-            CheckResult(server=server.name, check="EC2 status checks", healthy=True, found="2/2")
-            for server in self._context.servers
-            if {server.instance_id, server.test_instance_id} & by_instance.keys()
-        ]
-        addresses = {
-            server.name: by_instance[instance_id]
+        seen = workflow.now()
+        instances = {
+            server.name: instance_id
             for server in self._context.servers
             for instance_id in (server.instance_id, server.test_instance_id)
             if instance_id in by_instance
         }
-        targets = self._context.health_targets(during, addresses)
+        checks = [
+            CheckResult(server=server, kind="ec2", check="EC2 status checks", healthy=True, found="2/2", at=seen)
+            for server in instances
+        ]
+        checks += await self._post_launch_actions(during)
+        addresses = {server: by_instance[instance_id] for server, instance_id in instances.items()}
+        targets = launched_targets(self._context, during, addresses, instances)
         if targets:
-            request = AwaitHealth(targets=targets, since=workflow.now())
+            mark = self._context.mark(Step.TEST if during is CheckTime.TEST else Step.VERIFY)
             answered = await self._context.do(
                 ApplicationHealth.await_health,
-                request,
-                policies.waiting(max(target.within for target in targets)),
+                AwaitHealth(where=self._context.where, mark=mark, targets=targets, since=workflow.now()),
+                policies.waiting(max(target.check.within for target in targets)),
                 f"health checks during {during}",
             )
-            checks += [
-                CheckResult(server=r.server, check=r.url, healthy=r.healthy, found=r.error or f"HTTP {r.status}")
-                for r in answered.results
-            ]
+            checks += check_results(answered.at, answered.results)
         return tuple(checks)
+
+    async def _post_launch_actions(self, during: CheckTime) -> list[CheckResult]:
+        """Wait for MGN's actions that must succeed; returns what is known of all of them."""
+        cutover = during is not CheckTime.TEST
+        ran = await self._context.do(
+            PostLaunchActions.await_post_launch_actions,
+            AwaitPostLaunch(where=self._context.where, source_server_ids=self._context.record_ids, cutover=cutover),
+            policies.waiting(policies.POST_LAUNCH_WITHIN),
+            "wait for the post-launch actions that must succeed",
+        )
+        return [
+            CheckResult(
+                server=self.server_of(action.source_server_id).name,
+                kind="postLaunch",
+                check=f"post-launch action {action.name}",
+                healthy=action.status != "FAILED",
+                found=action.in_words,
+                at=ran.at,
+            )
+            for action in ran.actions
+        ]
 
     async def terminate_test_instances(self) -> None:
         """Terminate what the test launched, once, and wait for it."""

@@ -150,7 +150,8 @@ class WayBack(Scene):
         where, connection = self._context.where, self._request.source.connection
         match undo:
             case AwaitSourceHealth():
-                health = AwaitHealth(targets=undo.targets, since=workflow.now())
+                mark, since = self._context.mark(undo.step), workflow.now()
+                health = AwaitHealth(where=where, mark=mark, targets=undo.targets, since=since)
                 await self._act(ApplicationHealth.await_health, health, undo.what)
             case RestoreNames():
                 changes = ChangeRecords(mark=undo.mark, changes=undo.changes)

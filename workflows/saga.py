@@ -13,7 +13,7 @@ from pydantic import Field
 
 from activities.cmdb import RestoreItems
 from activities.dns import RecordChange
-from activities.health import HealthTarget
+from activities.looks import HealthTarget
 from activities.prerequisites import SourceFacts
 from migration.marks import Mark
 from migration.models import Model
@@ -104,7 +104,7 @@ class AwaitSourceHealth(UndoRecord):
     @property
     def resources(self) -> tuple[str, ...]:
         """The checks that have to succeed."""
-        return tuple(target.url for target in self.targets)
+        return tuple(target.what for target in self.targets)
 
 
 class RestoreNames(UndoRecord):

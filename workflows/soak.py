@@ -10,6 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.health import ApplicationHealth, WatchHealth
     from migration import policies
     from migration.request import CheckTime
+    from migration.steps import Step
+    from workflows.checks import check_results, launched_targets
     from workflows.context import Scene
     from workflows.switch import record_changes
     from workflows.together import together
@@ -31,16 +33,24 @@ class Watch(Scene):
     async def _watch_application(self, until: datetime) -> None:
         soak = self._request.soak
         addresses = {server.name: server.address for server in self._context.servers if server.address}
-        targets = self._context.health_targets(CheckTime.SOAK, addresses)
-        request = WatchHealth(targets=targets, until=until, failures=soak.failures, over=soak.over)
+        instance_ids = {server.name: server.instance_id for server in self._context.servers if server.instance_id}
+        request = WatchHealth(
+            where=self._context.where,
+            mark=self._context.mark(Step.SOAK),
+            targets=launched_targets(self._context, CheckTime.SOAK, addresses, instance_ids),
+            until=until,
+            failures=soak.failures,
+            over=soak.over,
+        )
         watched = await self._context.do(
             ApplicationHealth.watch_health,
             request,
             policies.waiting(until - workflow.now() + soak.over),
             "watch the application's health",
         )
+        self._status.checks = check_results(watched.at, watched.results)
         if not watched.healthy:
-            answers = "; ".join(f"{r.url}: {r.status or r.error}" for r in watched.results if not r.healthy)
+            answers = "; ".join(f"{r.target}: {r.found}" for r in watched.results if not r.healthy)
             message = f"the application is not healthy on the target: {answers}"
             raise ApplicationError(message, type="VerificationError", non_retryable=True)
 

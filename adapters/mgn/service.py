@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.aws import AwsSessions, aws_call
 from adapters.mgn import records
+from adapters.mgn.actions import actions_of
 from adapters.mgn.groups import Groups
 from adapters.mgn.launch import LaunchSettings
 from migration.errors import Conflict, MigrationExecutionError, NotFound, PrerequisiteError, Unavailable
@@ -14,6 +15,7 @@ from migration.ports import (
     JobEvent,
     LaunchJob,
     LaunchTarget,
+    PostLaunchAction,
     ReplicationService,
     ReplicationSettings,
     SourceServer,
@@ -113,6 +115,13 @@ class Mgn:
         items = list(self._pages("DescribeJobLogItems", "describe_job_log_items", jobID=job_id))
         items.sort(key=lambda item: records.moment(item["logDateTime"]))
         return [records.job_event(item) for item in items]
+
+    def post_launch_actions(self, job_ids: Sequence[str]) -> Sequence[PostLaunchAction]:
+        """The actions of these launches: those that have begun, and those that are still to come."""
+        filters = [{"jobIDs": ids} for ids in _parts(job_ids, _JOBS_AT_ONCE)]
+        items = [item for one in filters for item in self._pages("DescribeJobs", "describe_jobs", filters=one)]
+        servers = [server for item in items for server in item.get("participatingServers", ())]
+        return [action for server in servers for action in actions_of(self._reads, server)]
 
     # --- preparing ---------------------------------------------------------------------------------------------
 

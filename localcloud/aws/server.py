@@ -125,7 +125,7 @@ class AwsServer:
         )
         mgn.configure(self._settings, world=applications, faults=PlannedFaults(applications, self._faults))
         events.install(self._faults)
-        ssm.install(ssm.Fleet(self._world, applications.online, self._register_agent, self.look_answers))
+        ssm.install(ssm.Fleet(self._world, applications.managed, self._register_agent, self.look_answers))
         self._middleware.open(self._aliases, applications.refresh)
         return applications
 

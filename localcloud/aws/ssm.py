@@ -1,4 +1,4 @@
-"""Systems Manager for the machines in the data centre: moto's backend, taught managed instances and Run Command.
+"""Systems Manager for the machines in the data centre and those launched from them: moto's backend, taught more.
 
 moto lacks DescribeInstanceInformation and ListCommandInvocations, and runs a command on every instance of the
 account. Here a command runs on the machines it names, at once: the agent's installer registers the machine with
@@ -46,14 +46,14 @@ class Fleet:
     """The managed machines, and what Systems Manager needs of the rest of the local cloud.
 
     Attributes:
-        online: Whether the machine of this name answers.
+        managed: All managed machines by managed instance id, and whether each is in contact.
         register: Registers the machine's agent with MGN and returns the source server's id; raises
             `ServiceException` as MGN would.
         answers: What a machine answers to a look, by its name, where that is not what it should be.
     """
 
     world: World
-    online: Callable[[str], bool]
+    managed: Callable[[], Mapping[str, tuple[SourceMachine, bool]]]
     register: Callable[[SourceMachine, Installation], str]
     answers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -61,11 +61,16 @@ class Fleet:
         """The machines that this account manages in this region, by managed instance id."""
         if (account_id, region) != (self.world.account_id, self.world.region):
             return {}
-        return {machine.managed_instance_id: machine for machine in self.world.machines}
+        return {managed_id: machine for managed_id, (machine, _) in self.managed().items()}
+
+    def online(self, machine: SourceMachine) -> bool:
+        """Whether the machine is in contact."""
+        known = self.managed().get(machine.managed_instance_id)
+        return known is not None and known[1]
 
     def run(self, machine: SourceMachine, document: str, lines: Sequence[str]) -> Outcome:
         """Run a script on one machine; one that is off never gets it."""
-        if not self.online(machine.name):
+        if not self.online(machine):
             return Outcome("TimedOut", "DeliveryTimedOut", -1)
         if looks.is_look(lines):
             return Outcome("Success", "Success", 0, looks.answer(self.answers.get(machine.name, {})))
@@ -129,7 +134,7 @@ def install(fleet: Fleet) -> None:
 
     def describe_instance_information(self: Any) -> Any:
         machines = fleet.machines(self.current_account, self.region).values()
-        rows = [_information(machine, online=fleet.online(machine.name)) for machine in machines]
+        rows = [_information(machine, online=fleet.online(machine)) for machine in machines]
         page, token = _page(_filtered(rows, _filters(self)), self)
         return ActionResult({"InstanceInformationList": page} | token)
 
@@ -212,7 +217,7 @@ def _information(machine: SourceMachine, *, online: bool) -> dict[str, Any]:
         "PlatformType": "Windows" if windows else "Linux",
         "PlatformName": "Microsoft Windows Server 2022 Datacenter" if windows else "Ubuntu",
         "PlatformVersion": "10.0.20348" if windows else "22.04",
-        "ResourceType": "ManagedInstance",
+        "ResourceType": "ManagedInstance" if machine.managed_instance_id.startswith("mi-") else "EC2Instance",
         "Name": machine.name,
         "ComputerName": machine.name,
         "IPAddress": machine.address,

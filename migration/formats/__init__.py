@@ -20,6 +20,14 @@ from migration.formats.aws import (
     TagValue,
 )
 from migration.formats.base import Expected, branch, broken_rule, is_branch, mismatch
+from migration.formats.http import (
+    BodyPattern,
+    Certificates,
+    HeaderName,
+    HeaderValue,
+    RequestHeaderName,
+    found_in,
+)
 from migration.formats.names import (
     AppName,
     ConnectionName,
@@ -46,12 +54,16 @@ __all__ = [
     "AccountId",
     "Address",
     "AppName",
+    "BodyPattern",
     "CallbackUrl",
+    "Certificates",
     "ConnectionName",
     "CorrelationId",
     "DnsName",
     "Duration",
     "Expected",
+    "HeaderName",
+    "HeaderValue",
     "HealthUrl",
     "HostedZoneId",
     "InstanceProfile",
@@ -64,6 +76,7 @@ __all__ = [
     "PrivateIp",
     "RecordValue",
     "Region",
+    "RequestHeaderName",
     "RoleArn",
     "SecretReference",
     "SecurityGroupId",
@@ -78,6 +91,7 @@ __all__ = [
     "broken_rule",
     "format_duration",
     "format_timestamp",
+    "found_in",
     "is_branch",
     "mismatch",
     "parse_address",

@@ -15,7 +15,7 @@ _ADDRESS = r"[0-9A-Fa-f.:]{2,45}"
 _HOST = r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
 _LOOPBACK = r"(?:127(?:\.[0-9]{1,3}){3}|localhost|\[::1\])"
 _REST = r'(?::[0-9]{1,5})?(?:[/?][!"$-~]*)?'
-_HEALTH_URL = rf"^https?://(?:{_HOST}|\{{privateIp\}}|\[\{{privateIp\}}\]){_REST}$"
+_HEALTH_URL = rf"^https?://(?:\{{privateIp\}}|\[\{{privateIp\}}\]){_REST}$"
 _CALLBACK_URL = rf"^(?:https://{_HOST}|http://{_LOOPBACK}){_REST}$"
 
 
@@ -101,7 +101,7 @@ HealthUrl = TypeAliasType(
         StringConstraints(strict=True, max_length=2048, pattern=_HEALTH_URL),
         AfterValidator(_health_url),
         Expected(
-            "an http or https URL without user info or fragment; `{privateIp}` stands for the server's own address"
+            "an http or https URL without user info or fragment, whose host is `{privateIp}`: the server's own address"
         ),
     ],
 )

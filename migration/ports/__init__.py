@@ -12,7 +12,7 @@ from migration.ports.factory import (
     FactoryWave,
     MigrationFactory,
 )
-from migration.ports.looks import HealthLook, HealthProbe
+from migration.ports.looks import HealthLook, HealthProbe, HttpLook
 from migration.ports.messages import Delivery, SecretStore, Webhook
 from migration.ports.people import DecisionSignatures
 from migration.ports.records import (
@@ -28,6 +28,7 @@ from migration.ports.replication import (
     JobServer,
     LaunchJob,
     LaunchTarget,
+    PostLaunchAction,
     Replication,
     ReplicationService,
     ReplicationSettings,
@@ -67,6 +68,7 @@ __all__ = [
     "FactoryWave",
     "HealthLook",
     "HealthProbe",
+    "HttpLook",
     "Hypervisors",
     "JobEvent",
     "JobServer",
@@ -77,6 +79,7 @@ __all__ = [
     "MigrationFactory",
     "MigrationStore",
     "NetworkCard",
+    "PostLaunchAction",
     "PowerState",
     "RecordKey",
     "RecordSet",

@@ -53,6 +53,21 @@ class LaunchJob(Model):
     tags: Mapping[str, str] = {}
 
 
+class PostLaunchAction(Model):
+    """An action that MGN runs on a launched instance. `status`: PENDING, IN_PROGRESS, SUCCESS or FAILED."""
+
+    source_server_id: str
+    name: str
+    must_succeed: bool
+    status: str
+    failure: str | None = None
+
+    @property
+    def in_words(self) -> str:
+        """How it went, and why."""
+        return f"{self.status}: {self.failure}" if self.failure else self.status
+
+
 class JobEvent(Model):
     """One line of an MGN job's log."""
 
@@ -134,6 +149,9 @@ class ReplicationService(Protocol):
 
     def job_log(self, job_id: str) -> Sequence[JobEvent]:
         """The job's log, oldest first."""
+
+    def post_launch_actions(self, job_ids: Sequence[str]) -> Sequence[PostLaunchAction]:
+        """The actions of these launches: those that have begun, and those that are still to come."""
 
     def change_life_cycle_state(self, source_server_id: str, state: str) -> None:
         """ChangeServerLifeCycleState to READY_FOR_TEST or READY_FOR_CUTOVER, unless it is there already."""

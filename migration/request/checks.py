@@ -5,11 +5,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from migration.formats import Duration, HealthUrl, Name, Sentence, ServerName, branch
+from migration.formats import (
+    BodyPattern,
+    Certificates,
+    DnsName,
+    Duration,
+    HeaderName,
+    HeaderValue,
+    HealthUrl,
+    Name,
+    RequestHeaderName,
+    Sentence,
+    ServerName,
+    branch,
+)
 from migration.request.base import Part
 from migration.request.choices import CheckTime, HookFailure, HookTime, HookType, Side
 
 ALWAYS = tuple(CheckTime)
+MOST_HEADERS = 20
 
 
 class _HealthCheck(Part):
@@ -22,12 +36,35 @@ class _HealthCheck(Part):
     )
 
 
+class Tls(Part):
+    """How an https check knows the server that it talks to."""
+
+    server_name: DnsName | None = Field(
+        None,
+        description="The name that is asked for (SNI) and that the certificate must have. Null: the DNS name in the "
+        "soak, where a record leads to the server, and the address otherwise.",
+    )
+    ca: Certificates | None = Field(None, description="The authorities that count. Null: those of the worker's system.")
+    verify: bool = Field(True, description="False: any certificate will do; whoever answers is then not known.")
+
+
 class HttpCheck(_HealthCheck):
-    """A GET that must answer with the expected status."""
+    """A GET that must answer as expected; redirects are answers like any other, and not followed."""
 
     type: Literal["http"]
-    url: HealthUrl = Field(description="`{privateIp}` stands for the launched server's address.")
+    url: HealthUrl = Field(description="The host is `{privateIp}`, which stands for the launched server's address.")
     expect_status: Annotated[int, Field(ge=100, le=599)] = Field(200, description="The HTTP status that is healthy.")
+    headers: Annotated[dict[RequestHeaderName, HeaderValue], Field(max_length=MOST_HEADERS)] = Field(
+        {}, description="Header fields that are sent as they stand here, for everybody to read: no secrets."
+    )
+    expect_headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=MOST_HEADERS)] = Field(
+        {}, description="Header fields that the answer must have, with exactly these values."
+    )
+    expect_body: Sentence | None = Field(None, description="A text that the first 64 KiB of the body must contain.")
+    expect_body_pattern: BodyPattern | None = Field(
+        None, description="A regular expression that must match somewhere in the first 64 KiB of the body."
+    )
+    tls: Tls | None = Field(None, description="For https. Null: the defaults.")
 
 
 class TcpCheck(_HealthCheck):
@@ -38,10 +75,13 @@ class TcpCheck(_HealthCheck):
 
 
 class SsmCheck(_HealthCheck):
-    """A command that must succeed on the launched server, through SSM."""
+    """A command that must end with exit code 0 on the launched server, which Systems Manager must manage.
+
+    It is run again and again, so it must change nothing, and is ended after ten seconds.
+    """
 
     type: Literal["ssm"]
-    command: Sentence
+    command: Sentence = Field(description="One line of shell (linux) or PowerShell (windows).")
 
 
 def _kind(value: Any) -> str | None:

@@ -84,6 +84,21 @@ def named_servers_exist(document: Document) -> Iterator[Breach]:
                 yield Breach(location, "the name of a server of the request")
 
 
+def tls_is_for_https(document: Document) -> Iterator[Breach]:
+    """What is said of certificates belongs to a check that sees some."""
+    for location, check in select(document, "healthChecks[]"):
+        url, tls = value_at(check, "url"), value_at(check, "tls")
+        if isinstance(tls, Mapping) and isinstance(url, str) and not url.startswith("https:"):
+            yield Breach((*location, "tls"), "null, or an https URL")
+
+
+def authorities_are_for_verifying(document: Document) -> Iterator[Breach]:
+    """Whoever names authorities wants certificates verified."""
+    for location, tls in select(document, "healthChecks[].tls"):
+        if isinstance(value_at(tls, "ca"), str) and value_at(tls, "verify", default=True) is False:
+            yield Breach((*location, "verify"), "true, since ca names authorities")
+
+
 # --- target, test and approval ---------------------------------------------------------------------------------
 
 
@@ -210,6 +225,8 @@ RULES: tuple[Rule, ...] = (
     server_names_are_unique,
     vmware_servers_name_their_vm,
     named_servers_exist,
+    tls_is_for_https,
+    authorities_are_for_verifying,
     role_is_in_the_target_account,
     production_has_a_test_network,
     skipping_the_test_has_a_reason,

@@ -130,7 +130,7 @@ def test_a_source_without_power_or_network_does_not_listen(
 ) -> None:
     cloud.applications.source_changed(billing.name, powered, connected, cloud.time)
     assert refuses(billing.address)
-    assert not cloud.applications.online(billing.name)
+    assert cloud.applications.managed()[billing.managed_instance_id] == (billing, False)
     cloud.power(billing, True)
     assert get(billing.address, "/health").status_code == 200
 

@@ -14,6 +14,7 @@ from tests.contracts.aws_cloud import Cloud, local_aws
 
 SYNCED = 60 * 60
 LAUNCHED = 15 * 60
+HALF_A_MINUTE = 30
 MARK = {"migrator:mark": "mig-billing/1/test/1", "migrator:migration-id": "mig-billing"}
 _names = count(1)
 
@@ -158,3 +159,45 @@ def test_a_way_back_terminates_after_the_state_is_back(cloud: Cloud, service: Mg
     cloud.wait(LAUNCHED)
     assert record(service, source_server_id).instance_id is None
     assert len(cloud.calls("ChangeServerLifeCycleState", source_server_id)) == 1
+
+
+def test_a_launch_without_post_launch_actions_has_none(cloud: Cloud, service: Mgn, ready: Callable[[], str]) -> None:
+    job = service.start_test([ready()], MARK)
+    cloud.wait(LAUNCHED)
+    assert service.post_launch_actions([job.job_id]) == []
+
+
+def test_post_launch_actions_are_known_from_the_launch_on_and_told_until_their_end(
+    cloud: Cloud, service: Mgn, ready: Callable[[], str]
+) -> None:
+    source_server_id, client = ready(), cloud.sessions.client("mgn", where=cloud.where)
+    document = {"actionName": "patch", "ssmDocumentName": "AWS-RunShellScript", "mustSucceedForCutover": True}
+    client.update_launch_configuration(
+        sourceServerID=source_server_id, postLaunchActions={"deployment": "TEST_ONLY", "ssmDocuments": [document]}
+    )
+    for name, active in (("join the domain", True), ("never", False)):
+        client.put_source_server_action(
+            sourceServerID=source_server_id,
+            actionID=f"{name[:4]}-1",
+            actionName=name,
+            documentIdentifier="AWS-RunShellScript",
+            order=1001,
+            active=active,
+        )
+    job = service.start_test([source_server_id], MARK)
+
+    def statuses() -> tuple[tuple[str, bool, str], ...]:
+        return tuple((a.name, a.must_succeed, a.status) for a in service.post_launch_actions([job.job_id]))
+
+    seen = []
+    for _ in range(LAUNCHED // HALF_A_MINUTE):
+        cloud.wait(HALF_A_MINUTE)
+        seen.append(statuses())
+    assert [tuple(status for _, _, status in one) for one in dict.fromkeys(seen)] == [
+        (),
+        ("PENDING", "PENDING"),
+        ("IN_PROGRESS", "PENDING"),
+        ("SUCCESS", "IN_PROGRESS"),
+        ("SUCCESS", "SUCCESS"),
+    ]
+    assert [(name, must) for name, must, _ in seen[-1]] == [("patch", True), ("join the domain", False)]

@@ -133,6 +133,13 @@ def test_a_machine_moves_and_no_write_is_lost_and_never_do_two_sides_serve(move:
     move.aim("test")
     tested = move.launch("test")["launchedEc2InstanceID"]
     assert get(move.address(tested), "/health").json()["side"] == "target"
+    ssm = move.client("ssm")
+    [managed] = ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [tested]}])[
+        "InstanceInformationList"
+    ]
+    assert (managed["PingStatus"], managed["IPAddress"]) == ("Online", move.address(tested))
+    script = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
+    assert ssm.send_command(InstanceIds=[tested], **script)["Command"]["Status"] == "Success"
     mgn = move.client("mgn")
     mgn.change_server_life_cycle_state(sourceServerID=move.source_server_id, lifeCycle={"state": "READY_FOR_CUTOVER"})
     move.aim("production")

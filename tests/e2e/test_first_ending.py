@@ -77,6 +77,25 @@ async def test_a_request_from_sqs_that_is_approved_ends_with_the_target_serving(
     assert await cloud.wrong_lines("billing", "target") == []
 
 
+async def test_every_kind_of_check_was_seen_by_address_in_the_test_and_through_dns_in_the_soak(
+    cloud: LocalCloud, stories: Stories
+) -> None:
+    last = (await stories.told(completes)).last
+    assert last.evidence is not None
+    tested = [check for check in last.evidence["test"]["checks"] if check["server"] == "billing-web-01"]
+    assert [(check["kind"], check["healthy"]) for check in tested] == [
+        *(("ec2", True), ("http", True), ("tcp", True), ("ssm", True)),
+    ]
+    name = cloud.local["dns_names"]["billing"]
+    assert {(check.check, check.found) for check in last.checks if check.server == "billing-web-01"} == {
+        (f"http://{name}:8080/health", "HTTP 200"),
+        (f"tcp {name}:8080", "accepts connections"),
+    }
+    sent = [entry for entry in await cloud.ledger("ssm") if "billing-web-01" in entry["targets"]]
+    commands = [entry["detail"]["Comment"] for entry in sent if entry["operation"] == "SendCommand"]
+    assert len([comment for comment in commands if comment.startswith(f"{MIGRATION}/1/test/1 ")]) == 1
+
+
 async def test_callbacks_arrive_signed_and_in_order_without_a_gap(cloud: LocalCloud, stories: Stories) -> None:
     await stories.told(completes)
     assert await cloud.wrong_lines("billing", "target") == []

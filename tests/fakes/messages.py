@@ -3,18 +3,26 @@
 from collections.abc import Mapping
 
 from migration.errors import NotFound
-from migration.ports import Delivery, HealthLook
+from migration.ports import Delivery, HealthLook, HttpLook
 
 
 class FakeProbe:
-    """Answers by URL; a list is used up, its last answer stays."""
+    """Answers by URL or `tcp ADDRESS:PORT`; a list is used up, its last answer stays."""
 
     def __init__(self, answers: Mapping[str, list[HealthLook]] | None = None) -> None:
-        """Without an answer a URL refuses the connection."""
+        """Without an answer a place refuses the connection."""
         self.answers = {url: list(looks) for url, looks in (answers or {}).items()}
+        self.looks: list[HttpLook] = []
 
-    def look(self, url: str) -> HealthLook:
-        waiting = self.answers.get(url, [])
+    def get(self, look: HttpLook) -> HealthLook:
+        self.looks.append(look)
+        return self._next(look.url)
+
+    def connect(self, address: str, port: int) -> HealthLook:
+        return self._next(f"tcp {address}:{port}")
+
+    def _next(self, place: str) -> HealthLook:
+        waiting = self.answers.get(place, [])
         if not waiting:
             return HealthLook(error="connection refused")
         return waiting.pop(0) if len(waiting) > 1 else waiting[0]

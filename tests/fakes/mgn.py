@@ -6,7 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from migration.errors import Conflict, MigrationExecutionError, NotFound, Unavailable
-from migration.ports import JobEvent, JobServer, LaunchJob, LaunchTarget, ReplicationSettings, SourceServer
+from migration.ports import (
+    JobEvent,
+    JobServer,
+    LaunchJob,
+    LaunchTarget,
+    PostLaunchAction,
+    ReplicationSettings,
+    SourceServer,
+)
 from tests.fakes.calls import Faulty
 
 _LIVE = {"READY_FOR_TEST", "TESTING", "READY_FOR_CUTOVER", "CUTTING_OVER"}
@@ -35,6 +43,7 @@ class FakeReplication(Faulty):
         self.settings: dict[str, ReplicationSettings] = {}
         self.groups: dict[str, tuple[str, str | None]] = {}
         self.logs: dict[str, list[JobEvent]] = {}
+        self.post_launch: dict[str, list[PostLaunchAction]] = {}
         self.initialised = True
         self.active = 0
         self.jobs_end = jobs_end
@@ -176,6 +185,10 @@ class FakeReplication(Faulty):
 
     def job_log(self, job_id: str) -> Sequence[JobEvent]:
         return self.logs.get(job_id, [])
+
+    def post_launch_actions(self, job_ids: Sequence[str]) -> Sequence[PostLaunchAction]:
+        self.look("post_launch_actions")
+        return [action for job_id in job_ids for action in self.post_launch.get(job_id, ())]
 
     def change_life_cycle_state(self, source_server_id: str, state: str) -> None:
         record = self._record(source_server_id)

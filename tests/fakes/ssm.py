@@ -35,6 +35,7 @@ class FakeCommands(Faulty):
         self.answers: dict[str, str] = dict(GOOD)
         self.looks: list[tuple[str, str]] = []
         self.look_ends: SourcePreparationError | None = None
+        self.exit_codes: dict[str, list[int]] = {}
         self._replication = replication
 
     def add(self, instance_id: str, name: str, *, online: bool = True) -> None:
@@ -53,10 +54,11 @@ class FakeCommands(Faulty):
             return self._look(instance_id, comment)
         if instance_id in self.failing:
             return CommandResult(command_id="c-1", exit_code=0, output="Installation failed.\nError details: no space")
+        option = _OPTION.search(script)
+        if option is None:
+            return self._plain(instance_id, script, comment)
         with self.effect("run", instance_id, comment):
             self.scripts.append(script)
-            option = _OPTION.search(script)
-            assert option, script
             source_server_id = f"s-{len(self.scripts):017}"
             self._replication.add(
                 source_server_id, "STOPPED", replication_state="STOPPED", lag=None, user_provided_id=option[1]
@@ -70,3 +72,13 @@ class FakeCommands(Faulty):
             raise self.look_ends
         output = "\n".join(f"{name}={value}" for name, value in self.answers.items())
         return CommandResult(command_id="c-2", exit_code=0, output=output)
+
+    def _plain(self, instance_id: str, script: str, comment: str) -> CommandResult:
+        """A line that installs nothing: ends as it is told, and is adopted by its comment where it has succeeded."""
+        if ("run", instance_id, comment, script, 0) not in self.effects:
+            codes = self.exit_codes.get(script, [0])
+            code = codes.pop(0) if len(codes) > 1 else codes[0]
+            with self.effect("run", instance_id, comment, script, code):
+                pass
+            return CommandResult(command_id=f"c-{len(self.effects)}", exit_code=code)
+        return CommandResult(command_id=f"c-{len(self.effects)}", exit_code=0)

@@ -117,6 +117,25 @@ def test_what_a_health_check_is_not_told_anew_stays_as_it_was(step: Step, new: A
     assert (check.url, check.expect_status, check.within) == found
 
 
+def test_each_setting_of_a_health_check_goes_to_the_checks_of_its_kind() -> None:
+    command = {"type": "ssm", "server": DATA, "command": "systemctl is-active billing"}
+    text = a_text(healthChecks=[CHECK, {"type": "tcp", "server": WEB, "port": 5432}, command])
+    request = tried_again(Step.VERIFY, text, healthCheck={"port": 5433, "command": "true", "expectBody": "ok"})
+    http, tcp, ssm = (check.model_dump() for check in request.health_checks)
+    assert (http["url"], http["expectBody"], tcp["port"], ssm["command"]) == (CHECK["url"], "ok", 5433, "true")
+
+
+def test_another_patience_is_that_of_every_kind_of_check() -> None:
+    text = a_text(healthChecks=[CHECK, {"type": "tcp", "server": WEB, "port": 5432}])
+    request = tried_again(Step.SOAK, text, healthCheck={"within": "PT30M"})
+    assert [check.within for check in request.health_checks] == [timedelta(minutes=30)] * 2
+
+
+def test_a_setting_of_a_kind_of_check_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"^the request has no tcp health check of {WEB}$"):
+        tried_again(Step.VERIFY, server=WEB, healthCheck={"port": 5433})
+
+
 def test_another_lag_is_the_lag_of_replication() -> None:
     replication = tried_again(Step.REPLICATE, maxLag="PT20M").replication
     assert (replication.max_lag, replication.stable_observations) == (timedelta(minutes=20), 3)
@@ -214,7 +233,7 @@ DURATIONS = st.integers(0, 10**7).map(lambda seconds: timedelta(seconds=seconds)
 CHECKS = st.fixed_dictionaries(
     {},
     optional={
-        "url": st.sampled_from(["http://{privateIp}/", "https://[{privateIp}]:8443/x?y=1", "http://x.example.com"]),
+        "url": st.sampled_from(["http://{privateIp}/", "https://[{privateIp}]:8443/x?y=1", "http://{privateIp}:81/x"]),
         "expectStatus": st.integers(100, 599),
         "within": DURATIONS.map(format_duration),
     },
@@ -245,7 +264,9 @@ def test_every_change_that_is_accepted_makes_a_request_again(changes: list[Chang
     unchecked = any(one.change.server == DATA and one.change.health_check for one in changes)
     of_one = any(o.step is Step.TEST and o.change.server and o.change.subnet_id for o in changes) and own_network
     if unknown or unchecked or of_one:
-        with pytest.raises(ValueError, match=r"^the request has no (server|http health check of) |one subnet for all"):
+        with pytest.raises(
+            ValueError, match=r"^the request has no (server|(http )?health check of) |one subnet for all"
+        ):
             changed(text, changes)
         return
     request, before = changed(text, changes), parse_request(text)
@@ -262,5 +283,7 @@ def test_a_change_survives_continue_as_new(one: Changed) -> None:
 
 
 def test_a_health_check_that_changes_nothing_is_refused() -> None:
-    with pytest.raises(RequestErrors, match="at least one of url, expectStatus, within"):
+    with pytest.raises(
+        RequestErrors, match="at least one of url, expectStatus, expectBody, expectBodyPattern, port, command, within"
+    ):
         parse_model(b'{"by": "operator-1@example.com", "change": {"healthCheck": {}}}', Retry)

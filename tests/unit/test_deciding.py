@@ -119,6 +119,7 @@ def test_every_decision_has_a_command() -> None:
             {"healthCheck": {"url": "http://{privateIp}/ready?a=1,2", "expectStatus": 204}},
         ),
         (["--change", "healthCheck.expectStatus=204"], {"healthCheck": {"expectStatus": 204}}),
+        (["--change", "healthCheck.port=5433"], {"healthCheck": {"port": 5433}}),
         (["--change", "server=db-01", "--change", "maxLag=PT1M"], {"server": "db-01", "maxLag": "PT1M"}),
         (["--change", "maxLag=PT1M", "--max-lag", "PT5M"], {"maxLag": "PT5M"}),
     ],

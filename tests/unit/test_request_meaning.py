@@ -251,11 +251,11 @@ def test_every_field_that_is_not_offered_is_named() -> None:
     ]
 
 
-def test_checks_and_records_that_are_not_offered_are_named() -> None:
-    assert [path for path, _ in unoffered(request_with(base="every-check"))] == [
-        "$.healthChecks[1].type",
-        "$.healthChecks[2].type",
-    ]
+def test_every_check_is_offered() -> None:
+    assert unoffered(request_with(base="every-check")) == []
+
+
+def test_records_that_are_not_offered_are_named() -> None:
     assert [path for path, _ in unoffered(request_with(base="every-record"))] == [
         "$.dns[2].reverse",
         "$.dns[3].to.alias",

@@ -1,18 +1,19 @@
 """The undo stack as data: its order, its depths, and that it survives a trip through JSON."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import get_args
 
 import pytest
 
 from activities.cmdb import RestoreItems
-from activities.health import HealthTarget
+from activities.looks import HealthTarget
 from activities.prerequisites import SourceFacts
 from migration.marks import Mark
 from migration.ports import ConfigurationItem
 from migration.request import RollbackTo
 from migration.status import MigrationStatus
 from migration.steps import Step
+from tests.fakes.checks import a_check
 from workflows.carried import Carried
 from workflows.saga import (
     AwaitSourceHealth,
@@ -42,7 +43,7 @@ def mark(step: Step, entry: int = 1) -> Mark:
 
 def whole_stack() -> list[Undo]:
     """One of each, as a migration registers them."""
-    health = HealthTarget(server="billing-web-01", url="http://10.1.0.11/", expect_status=200, within=timedelta(60))
+    health = HealthTarget(check=a_check("billing-web-01"), address="10.1.0.11")
     items = RestoreItems(
         connection="servicenow-1",
         mark=mark(Step.SWITCH),

@@ -14,7 +14,8 @@ from activities.callbacks import DeliverCallback
 from activities.cmdb import ItemsBefore, ReadItems, RecordMove, RestoreItems, RetireItems
 from activities.dns import ChangeRecords, RecordsWatched, WatchRecords
 from activities.events import EventsPut, PutEvents
-from activities.health import AwaitHealth, HealthResult, HealthResults, HealthWatched, WatchHealth
+from activities.health import AwaitHealth, HealthResults, HealthWatched, WatchHealth
+from activities.looks import result_of
 from activities.mgn import (
     AwaitJob,
     AwaitReplication,
@@ -33,6 +34,7 @@ from activities.mgn import (
     SetLaunchTargets,
     SourceServers,
 )
+from activities.post_launch import AwaitPostLaunch, PostLaunchResults
 from activities.prerequisites import CheckPrerequisites, Prerequisites, RecordedName, SourceFacts
 from activities.source import InstallAgents, ShutDownSources, SnapshotSources, SourceMachines
 from activities.state import ClaimGranted, ClaimMigration, FinishClaim, SaveState
@@ -243,6 +245,11 @@ class FakeActivities:
         return InstanceAddresses(instances=instances)
 
     @activity.defn
+    async def await_post_launch_actions(self, request: AwaitPostLaunch) -> PostLaunchResults:
+        world = await self._enter(request)
+        return PostLaunchResults(at=datetime.now(UTC), actions=world.post_launch)
+
+    @activity.defn
     async def fence_targets(self, request: TargetsOf) -> Fenced:
         world = await self._enter(request)
         cutovers = [servers for job, servers in world.launched.items() if "cutover" in job]
@@ -267,10 +274,7 @@ class FakeActivities:
     @activity.defn
     async def await_health(self, request: AwaitHealth) -> HealthResults:
         await self._enter(request)
-        results = tuple(
-            HealthResult(server=target.server, url=target.url, healthy=True, status=target.expect_status)
-            for target in request.targets
-        )
+        results = tuple(result_of(target, healthy=True, found="HTTP 200") for target in request.targets)
         return HealthResults(at=datetime.now(UTC), results=results)
 
     @activity.defn
@@ -279,12 +283,12 @@ class FakeActivities:
         world = await self._enter(request)
         if world.unhealthy_watches:
             world.unhealthy_watches -= 1
-            url = request.targets[0].url
-            result = HealthResult(server=request.targets[0].server, url=url, healthy=False, status=503)
-            return HealthWatched(healthy=False, results=(result,))
+            result = result_of(request.targets[0], healthy=False, found="HTTP 503")
+            return HealthWatched(healthy=False, at=datetime.now(UTC), results=(result,))
         if datetime.now(UTC) < request.until:
             raise looked_in_vain("healthy so far")
-        return HealthWatched(healthy=True, results=())
+        results = tuple(result_of(target, healthy=True, found="HTTP 200") for target in request.targets)
+        return HealthWatched(healthy=True, at=datetime.now(UTC), results=results)
 
     @activity.defn
     async def change_records(self, request: ChangeRecords) -> None:

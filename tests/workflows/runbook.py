@@ -10,7 +10,8 @@ ACTS: dict[Step, list[str]] = {
     Step.PREPARE: ["install_agents", "find_source_servers", "configure_replication"],
     Step.REPLICATE: ["await_replication"],
     Step.TEST: [
-        *("set_launch_targets", "start_test", "await_job", "await_status_checks", "await_health"),
+        *("set_launch_targets", "start_test", "await_job", "await_status_checks"),
+        *("await_post_launch_actions", "await_health"),
         *("change_life_cycle", "terminate_targets", "await_termination"),
     ],
     Step.APPROVE: [],
@@ -18,7 +19,7 @@ ACTS: dict[Step, list[str]] = {
         *("set_launch_targets", "await_replication", "shut_down_sources", "snapshot_sources"),
         *("start_cutover", "await_job"),
     ],
-    Step.VERIFY: ["await_status_checks", "await_health"],
+    Step.VERIFY: ["await_status_checks", "await_post_launch_actions", "await_health"],
     Step.SWITCH: ["protect_targets", "change_records", "read_items", "record_move"],
     Step.SOAK: ["watch_health"],
     Step.FINALIZE: ["finalize_cutover"],

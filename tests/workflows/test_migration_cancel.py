@@ -20,7 +20,7 @@ STEPS = list(Step)
 LOOKS = frozenset(
     {
         *("check_prerequisites", "find_source_servers", "await_replication", "await_job", "await_status_checks"),
-        *("await_health", "await_termination", "read_items", "watch_health"),
+        *("await_post_launch_actions", "await_health", "await_termination", "read_items", "watch_health"),
     }
 )
 """Activities that only look: nothing has to be waited for when they are cancelled."""

@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.watching import ReplicationChanged
 from migration.findings import Finding, Severity
+from migration.ports import PostLaunchAction
 from migration.status import DecisionRecord, MigrationStatus, Phase, Side, StepState
 from migration.steps import Step
 from tests.workflows.migration_requests import APPROVER, OTHER_APPROVER, a_window
@@ -68,16 +69,35 @@ async def test_the_evidence_is_what_the_approvers_have_to_know(stage: Stage) -> 
     assert (server["name"], server["replicationState"], server["lag"]) == ("billing-web-01", "CONTINUOUS", "PT0S")
     assert server["observedAt"]
     assert test["jobId"] == migration.world.asked("await_job")[0].job_id
-    assert [(check["server"], check["check"], check["healthy"], check["found"]) for check in test["checks"]] == [
-        ("billing-web-01", "EC2 status checks", True, "2/2"),
-        ("billing-web-01", "http://10.2.0.11:8080/health", True, "HTTP 200"),
+    names = ("server", "kind", "check", "healthy", "found")
+    assert [tuple(check[name] for name in names) for check in test["checks"]] == [
+        ("billing-web-01", "ec2", "EC2 status checks", True, "2/2"),
+        ("billing-web-01", "http", "http://10.2.0.11:8080/health", True, "HTTP 200"),
     ]
     (known,) = evidence["acknowledged"]
     assert evidence["findings"] == [finding.model_dump(mode="json", by_alias=True)]
     assert (known["code"], known["message"]) == ("TOOLS_NOT_RUNNING", "überholte Werkzeuge")
     assert (known["by"], known["comment"]) == (APPROVER, "power is cut, that is agreed")
     assert known["at"]
+    assert all(check["at"] for check in test["checks"])
     assert evidence["undo"] == [line.model_dump(mode="json", by_alias=True) for line in status.undo] != []
+
+
+async def test_what_post_launch_actions_did_is_in_the_evidence(stage: Stage) -> None:
+    world, record = World(), "s-00000000000000000"
+    world.post_launch = (
+        PostLaunchAction(source_server_id=record, name="patch", must_succeed=True, status="SUCCESS"),
+        PostLaunchAction(source_server_id=record, name="tell", must_succeed=False, status="FAILED", failure="no proxy"),
+    )
+    migration = await stage.start(world)
+    await migration.stands(Phase.AWAITING_APPROVAL, "approve")
+    status = await migration.status()
+    assert status.evidence is not None
+    found = [check for check in status.evidence["test"]["checks"] if check["kind"] == "postLaunch"]
+    assert [(check["check"], check["healthy"], check["found"]) for check in found] == [
+        ("post-launch action patch", True, "SUCCESS"),
+        ("post-launch action tell", False, "FAILED: no proxy"),
+    ]
 
 
 async def test_the_hash_of_the_evidence_can_be_computed_by_anybody(stage: Stage) -> None:

@@ -174,15 +174,16 @@ async def test_the_next_health_check_is_the_changed_one(stage: Stage, step: Step
     calls = 2 if step is Step.TEST else 3
     await migration.is_reached("await_health", calls)
     *_, before, after = (request.targets[0] for request in world.asked("await_health")[:calls])
-    assert (before.url, before.expect_status) == ("http://10.2.0.11:8080/health", 200)
-    assert (after.url, after.expect_status, after.within) == ("http://10.2.0.11:9090/ready", 204, before.within)
+    assert (before.what, before.check.expect_status) == ("http://10.2.0.11:8080/health", 200)
+    assert (after.what, after.check.expect_status) == ("http://10.2.0.11:9090/ready", 204)
+    assert after.check.within == before.check.within
 
 
 async def test_the_soak_watches_the_changed_health_check(stage: Stage) -> None:
     migration = await paused(stage, Step.SOAK)
     await migration.decide("retry", change={"healthCheck": {"expectStatus": 204}})
     await migration.ends()
-    watched = [request.targets[0].expect_status for request in migration.world.asked("watch_health")]
+    watched = [request.targets[0].check.expect_status for request in migration.world.asked("watch_health")]
     assert watched == [200, 204]
 
 

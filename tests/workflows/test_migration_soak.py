@@ -5,7 +5,7 @@ from typing import Any
 from migration.messages import MessageType
 from migration.status import MigrationStatus, Phase, Side
 from migration.steps import Step
-from tests.workflows.migration_requests import a_health_check
+from tests.workflows.migration_requests import a_health_check, a_record
 from tests.workflows.stage import Migration, Stage, until
 from tests.workflows.worlds import World
 
@@ -38,6 +38,49 @@ async def test_the_records_are_watched_as_the_switch_has_left_them(stage: Stage)
     assert watched.until == migration.world.asked("watch_health")[0].until
     status = await migration.status()
     assert (status.phase, status.served_by) == (Phase.SOAKING, Side.TARGET)
+
+
+async def test_checks_go_by_address_before_the_switch_and_through_dns_after_it(stage: Stage) -> None:
+    command = {"type": "ssm", "server": "billing-web-01", "command": "true", "during": ["verify", "soak"]}
+    port = {"type": "tcp", "server": "billing-web-01", "port": 5432, "during": ["test", "verify"]}
+    migration = await soaking(stage, healthChecks=[a_health_check("billing-web-01"), port, command])
+    (verified,), (watched,) = migration.world.asked("await_health"), migration.world.asked("watch_health")
+    (instance,) = [server.instance_id for server in (await migration.status()).servers]
+    assert [target.what for target in verified.targets] == [
+        "http://10.2.0.11:8080/health",
+        "tcp 10.2.0.11:5432",
+        f"ssm {instance}: true",
+    ]
+    assert [target.what for target in watched.targets] == [
+        "http://billing.example.internal:8080/health",
+        f"ssm {instance}: true",
+    ]
+    assert watched.targets[0].name.addresses == ("10.2.0.11",)
+    assert (str(verified.mark), str(watched.mark)) == (
+        f"{migration.migration_id}/1/verify/1",
+        f"{migration.migration_id}/1/soak/1",
+    )
+
+
+async def test_a_server_that_no_record_leads_to_is_watched_by_its_address(stage: Stage) -> None:
+    elsewhere = {**a_record("billing-web-01"), "to": {"address": "10.9.0.1"}}
+    migration = await soaking(stage, dns=[elsewhere])
+    (watched,) = migration.world.asked("watch_health")
+    assert [target.what for target in watched.targets] == ["http://10.2.0.11:8080/health"]
+
+
+async def test_what_the_watch_found_last_is_in_the_status(stage: Stage) -> None:
+    world = World()
+    world.unhealthy_watches = 1
+    migration = await stage.start_light(world, **CHECKED)
+    await migration.approve()
+    status = await migration.stands(Phase.AWAITING_DECISION, "failure")
+    (found,) = status.checks
+    assert (found.check, found.healthy, found.found) == (
+        "http://billing.example.internal:8080/health",
+        False,
+        "HTTP 503",
+    )
 
 
 async def test_a_record_that_somebody_changed_is_a_persons_decision(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from activities.state import SaveState
 from activities.watching import ReplicationChanged
 from migration.findings import Finding
 from migration.messages import Message
-from migration.ports import Delivery
+from migration.ports import Delivery, PostLaunchAction
 from migration.status import MigrationStatus
 
 BOOKKEEPING = frozenset(
@@ -121,6 +121,7 @@ class World:
         self.unhealthy_watches = 0
         self.changed_evidence: list[ReplicationChanged] = []
         self.wrong_names: str | None = None
+        self.post_launch: tuple[PostLaunchAction, ...] = ()
         self.launched: dict[str, tuple[LaunchedServer, ...]] = {}
         self._failures: dict[str, list[_Failure]] = {}
         self._holds: dict[str, list[Hold]] = {}
