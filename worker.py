@@ -21,12 +21,14 @@ from activities.callbacks import Callbacks
 from activities.cmdb import Inventory
 from activities.dns import DomainNameSystem
 from activities.health import ApplicationHealth
+from activities.hooks import ApplicationHooks
 from activities.mgn import ApplicationMigration
 from activities.prerequisites import PrerequisiteChecks
 from activities.source import Sources
 from activities.state import MigrationState
 from activities.target import Targets
 from activities.telemetry import LogContext
+from activities.tickets import ChangeTickets
 from activities.watching import ReplicationWatch
 from adapters.aws import AwsSessions
 from adapters.dynamodb import DynamoMigrations
@@ -50,6 +52,7 @@ from starter.namespace import ensure_search_attributes
 from workflows.border import OneInput
 from workflows.callbacks import CallbackWorkflow
 from workflows.migration import MigrationWorkflow
+from workflows.ticket_note import TicketNoteWorkflow
 
 VERSION = "0.1.0"
 GRACE = timedelta(seconds=30)
@@ -70,7 +73,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
     bound, poll = settings.act_bound, settings.poll
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
-    webhook = StandardWebhooks(allow_loopback_http=settings.allow_loopback_callbacks)
+    webhook, secrets = StandardWebhooks(allow_loopback_http=settings.allow_loopback_callbacks), Secrets(sessions)
 
     def names(provider: str) -> DomainNames:
         if provider != "route53":
@@ -87,6 +90,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
             databases,
             webhook,
             settings.mgn_replicating_servers_quota,
+            databases,
         ),
         Sources(hypervisors, commands, replication, bound, poll.source),
         ApplicationMigration(replication, clouds, bound, poll.replication, poll.job),
@@ -97,7 +101,9 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         Inventory(databases, bound),
         MigrationState(DynamoMigrations(sessions, settings.state_table)),
         Approvals(JwsSignatures(approval_keys(settings.approval_keys))),
-        Callbacks(webhook, Secrets(sessions), settings.callback_secret),
+        Callbacks(webhook, secrets, settings.callback_secret),
+        ApplicationHooks(commands, webhook, secrets, settings.callback_secret, bound, poll.hook),
+        ChangeTickets(databases, bound, poll.ticket),
     ]
     return [method for instance in classes for method in _activity_methods(instance)]
 
@@ -143,7 +149,7 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
     return Worker(
         client,
         task_queue=settings.task_queue,
-        workflows=[MigrationWorkflow, CallbackWorkflow],
+        workflows=[MigrationWorkflow, CallbackWorkflow, TicketNoteWorkflow],
         activities=activities(settings, closing),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
+from activities.checks.hooks import check_hooks, check_ticket
 from activities.checks.launches import check_account, check_key_and_profiles, check_networks, check_service
 from activities.checks.machines import find_machines, find_managed_instances
 from activities.checks.plan import check_callback, check_offer, check_window
@@ -27,6 +28,7 @@ from migration.ports import (
     Replication,
     SourceMachine,
     SourceServer,
+    TicketSystems,
     Webhook,
     Where,
 )
@@ -82,6 +84,7 @@ class PrerequisiteChecks:
     databases: Databases
     webhook: Webhook
     replicating_servers_quota: int
+    tickets: TicketSystems
 
     @activity.defn
     @translated(PrerequisiteError)
@@ -97,6 +100,8 @@ class PrerequisiteChecks:
         names: dict[int, RecordSet | None] = {}
         check_names(asked, self.names, report, names)
         self._items(asked, report)
+        report.add(check_hooks(asked, self.webhook))
+        self._ticket(asked, report)
         return Prerequisites(
             findings=report.findings,
             sources=tuple(
@@ -141,6 +146,12 @@ class PrerequisiteChecks:
             database = report.connect(self.databases, asked.cmdb.connection or "", "$.cmdb.connection")
             if database is not None:
                 report.add(check_items(asked, database))
+
+    def _ticket(self, asked: MigrationRequest, report: Report) -> None:
+        if asked.change is not None:
+            system = report.connect(self.tickets, asked.change.connection or "", "$.change.connection")
+            if system is not None:
+                report.add(check_ticket(asked.change, system))
 
 
 def _facts(

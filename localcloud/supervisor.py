@@ -170,6 +170,7 @@ class Supervisor:
         dns = _run(running, lambda port: DnsServer(route53_lookup(world.account_id), port=port), 5353)
         servicenow = _run(running, self._servicenow, 8081)
         servicenow.seed_servers(world.machines)
+        servicenow.seed_changes(world.applications)
         secret = aws.seeded.callback_secret
         receiver = _run(running, lambda port: CallbackReceiver(*books, secret=secret, port=port), 8082)
         control = _run(running, lambda port: ControlServer(*books, aws.applications.report, port=port), 8083)

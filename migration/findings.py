@@ -45,6 +45,12 @@ class FindingCode(StrEnum):
     RECORD_MISSING = "RECORD_MISSING"
     ITEM_MISSING = "ITEM_MISSING"
 
+    HOOK_IMPOSSIBLE = "HOOK_IMPOSSIBLE"
+    HOOK_REFUSED = "HOOK_REFUSED"
+    HOOK_FAILED = "HOOK_FAILED"
+    CHANGE_MISSING = "CHANGE_MISSING"
+    CHANGE_OVER = "CHANGE_OVER"
+
 
 class Finding(Model):
     """One result of a check. `subject` is a server, a record, a subnet; `path` the request's field, if one is meant."""

@@ -9,7 +9,6 @@ from migration.request import (
     DnsRecord,
     HttpCheck,
     MigrationRequest,
-    QuiesceMethod,
     Server,
     SourceType,
     ToAlias,
@@ -36,12 +35,6 @@ def unoffered(request: MigrationRequest) -> list[Refusal]:
 def _whole_parts(request: MigrationRequest) -> Iterator[Refusal]:
     if request.source.type is not SourceType.VMWARE:
         yield "$.source.type", f"sources of type {request.source.type}"
-    if request.hooks:
-        yield "$.hooks", "hooks"
-    if request.quiesce.method is QuiesceMethod.HOOK_ONLY:
-        yield "$.quiesce.method", "quiescing by hooks alone"
-    if request.change is not None:
-        yield "$.change", "change tickets"
     if request.cmdb.system is CmdbSystem.NETBOX:
         yield "$.cmdb.system", "NetBox as the CMDB"
     if request.cmf is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from activities.checks.hooks import runs_hooks
 from activities.checks.report import critical, warning
 from migration.errors import Conflict, NotFound
 from migration.findings import Finding, FindingCode
@@ -67,9 +68,9 @@ def _state(server: Server, machine: SourceMachine, path: str) -> Iterator[Findin
 def find_managed_instances(
     request: MigrationRequest, commands: RemoteCommands, found: dict[str, str]
 ) -> Iterator[Finding]:
-    """Look up every machine that gets its agent through Systems Manager, and put its id into `found`."""
+    """Look up every machine that Systems Manager is to command, and put its id into `found`."""
     for index, server in enumerate(request.servers):
-        if server.agent_install is not AgentInstall.SSM:
+        if server.agent_install is not AgentInstall.SSM and not runs_hooks(request, server.name):
             continue
         path = f"$.source.servers[{index}].ssmInstanceId"
         try:

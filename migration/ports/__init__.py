@@ -27,6 +27,7 @@ from migration.ports.replication import (
     SourceServer,
 )
 from migration.ports.source import (
+    CommandLook,
     CommandResult,
     Commands,
     Hypervisors,
@@ -40,11 +41,13 @@ from migration.ports.source import (
 )
 from migration.ports.store import Claim, MigrationStore
 from migration.ports.target import Clouds, Subnet, TargetCloud, TargetInstance, Where
+from migration.ports.tickets import Ticket, TicketSystem, TicketSystems
 
 __all__ = [
     "BusEvent",
     "Claim",
     "Clouds",
+    "CommandLook",
     "CommandResult",
     "Commands",
     "ConfigurationDatabase",
@@ -79,6 +82,9 @@ __all__ = [
     "Subnet",
     "TargetCloud",
     "TargetInstance",
+    "Ticket",
+    "TicketSystem",
+    "TicketSystems",
     "Webhook",
     "Where",
 ]

@@ -1,11 +1,11 @@
 """Systems Manager in memory, with machines on which the MGN agent can be installed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from migration.errors import NotFound
-from migration.ports import CommandResult, ManagedInstance
+from migration.ports import CommandLook, CommandResult, ManagedInstance
 from tests.fakes.calls import Faulty
 from tests.fakes.mgn import FakeReplication
 
@@ -21,6 +21,9 @@ class FakeCommands(Faulty):
         self.instances: dict[str, ManagedInstance] = {}
         self.scripts: list[str] = []
         self.failing: set[str] = set()
+        self.sent: dict[str, tuple[str, str, str, dict[str, list[str]]]] = {}
+        self.looks: list[CommandLook] = []
+        self.stopped: list[str] = []
         self._replication = replication
 
     def add(self, instance_id: str, name: str, *, online: bool = True) -> None:
@@ -46,3 +49,25 @@ class FakeCommands(Faulty):
                 source_server_id, "STOPPED", replication_state="STOPPED", lag=None, user_provided_id=option[1]
             )
         return CommandResult(command_id="c-1", exit_code=0, output=f"The source server ID: {source_server_id}.")
+
+    def find_command(self, instance_id: str, comment: str) -> str | None:
+        self.look("find_command")
+        return next((one for one, sent in self.sent.items() if sent[:2] == (instance_id, comment)), None)
+
+    def send(self, instance_id: str, document: str, parameters: Mapping[str, Sequence[str]], *, comment: str) -> str:
+        command_id = f"c-{len(self.sent) + 1}"
+        with self.effect("send", instance_id, comment):
+            plain = {name: list(values) for name, values in parameters.items()}
+            self.sent[command_id] = (instance_id, comment, document, plain)
+        return command_id
+
+    def look_at(self, command_id: str, instance_id: str) -> CommandLook:
+        self.look("look_at")
+        assert self.sent[command_id][0] == instance_id
+        if not self.looks:
+            return CommandLook(status="Success", ended=True, succeeded=True, exit_code=0)
+        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+    def stop(self, command_id: str, instance_id: str) -> None:
+        assert self.sent[command_id][0] == instance_id
+        self.stopped.append(command_id)

@@ -16,6 +16,7 @@ from tests.fakes.messages import FakeWebhook
 from tests.fakes.mgn import FakeReplication
 from tests.fakes.names import FakeNames
 from tests.fakes.ssm import FakeCommands
+from tests.fakes.tickets import FakeTickets, a_ticket
 from tests.fakes.vcenter import FakeHypervisor
 
 PRODUCTION, TEST, STAGING = "subnet-0a1b2c3d", "subnet-0d3c2b1a", "subnet-0e5f6a7b"
@@ -74,6 +75,7 @@ class World:
         self.hypervisor, self.mgn, self.cloud = FakeHypervisor(), FakeReplication(), FakeCloud()
         self.commands, self.names = FakeCommands(self.mgn), FakeNames("example.internal")
         self.database, self.webhook = FakeDatabase({"ci-1": {}}), FakeWebhook()
+        self.tickets = FakeTickets(a_ticket())
         self.vcenters, self.servicenows = {"vcenter-1"}, {"servicenow-1"}
         self.quota = 150
         nics = (NetworkCard(key=1, mac=MAC, connected=True), NetworkCard(key=2, mac=SPARE, connected=False))
@@ -111,6 +113,7 @@ class World:
             databases,
             self.webhook,
             self.quota,
+            lambda _: self.tickets,
         )
 
     def check(self, **changes: Any) -> Prerequisites:

@@ -41,8 +41,9 @@ from workflows.border import OneInput
 from workflows.callbacks import CallbackStatus, CallbackWorkflow, callbacks_id
 from workflows.carried import Carried
 from workflows.migration import MigrationWorkflow
+from workflows.ticket_note import TicketNoteWorkflow
 
-WORKFLOWS = [MigrationWorkflow, CallbackWorkflow]
+WORKFLOWS = [MigrationWorkflow, CallbackWorkflow, TicketNoteWorkflow]
 
 _ACTIVITIES_AT_ONCE = 200
 _LOOK = 0.03
