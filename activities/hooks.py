@@ -82,9 +82,8 @@ class ApplicationHooks:
                 if sent is None:
                     _refuse_late(request, "it could not be begun")
                     attempt.before_call()
-                    sent = commands.send(
-                        instance_id, request.hook.ref, request.hook.parameters, comment=str(request.mark)
-                    )
+                    hook, comment = request.hook, str(request.mark)
+                    sent = commands.send(instance_id, hook.ref, hook.parameters, comment=comment, within=hook.within)
                 return HookRun(command_id=sent, said=f"command {sent}")
             except Unavailable as error:
                 _refuse_late(request, str(error))

@@ -113,8 +113,23 @@ class Ssm:
             latest = self._reads.list_commands(InstanceId=instance_id, MaxResults=_PAGE)["Commands"]
         return next((one["CommandId"] for one in latest if one.get("Comment") == _short(comment)), None)
 
-    def send(self, instance_id: str, document: str, parameters: Mapping[str, Sequence[str]], *, comment: str) -> str:
+    def send(
+        self,
+        instance_id: str,
+        document: str,
+        parameters: Mapping[str, Sequence[str]],
+        *,
+        comment: str,
+        within: timedelta,
+    ) -> str:
         """Send a document and return the command's id, without waiting for its end.
+
+        Args:
+            instance_id: The managed instance.
+            document: The document's name.
+            parameters: Its parameters.
+            comment: The mark of the effect: see the module.
+            within: A machine that was not reached by then never gets the command.
 
         Raises:
             Unavailable: The machine takes no commands now.
@@ -127,6 +142,7 @@ class Ssm:
                     DocumentName=document,
                     Parameters={name: list(values) for name, values in parameters.items()},
                     Comment=_short(comment),
+                    TimeoutSeconds=max(_SHORTEST_DELIVERY, int(within.total_seconds())),
                 )
         except NotFound as missing:
             raise _not_taken(instance_id, missing) from missing

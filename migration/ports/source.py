@@ -119,8 +119,18 @@ class RemoteCommands(Protocol):
     def find_command(self, instance_id: str, comment: str) -> str | None:
         """The id of the command that was sent there with this comment, whatever has become of it."""
 
-    def send(self, instance_id: str, document: str, parameters: Mapping[str, Sequence[str]], *, comment: str) -> str:
+    def send(
+        self,
+        instance_id: str,
+        document: str,
+        parameters: Mapping[str, Sequence[str]],
+        *,
+        comment: str,
+        within: timedelta,
+    ) -> str:
         """Send a document and return the command's id, without waiting for its end.
+
+        A machine that it has not reached `within` that time never gets it.
 
         Raises `Unavailable` when the machine takes no commands now.
         """

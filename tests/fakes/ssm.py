@@ -54,7 +54,15 @@ class FakeCommands(Faulty):
         self.look("find_command")
         return next((one for one, sent in self.sent.items() if sent[:2] == (instance_id, comment)), None)
 
-    def send(self, instance_id: str, document: str, parameters: Mapping[str, Sequence[str]], *, comment: str) -> str:
+    def send(
+        self,
+        instance_id: str,
+        document: str,
+        parameters: Mapping[str, Sequence[str]],
+        *,
+        comment: str,
+        within: timedelta,
+    ) -> str:
         command_id = f"c-{len(self.sent) + 1}"
         with self.effect("send", instance_id, comment):
             plain = {name: list(values) for name, values in parameters.items()}

@@ -318,3 +318,61 @@ def test_a_record_that_does_not_exist_yet_is_a_warning_and_recorded_as_absent(wo
     checked = world.check()
     assert [(f.code, f.severity) for f in checked.findings] == [(FindingCode.RECORD_MISSING, Severity.WARNING)]
     assert [(name.index, name.before) for name in checked.names] == [(0, None)]
+
+
+# --- hooks and the change ticket -----------------------------------------------------------------------------------
+
+
+def hooks(*parts: dict[str, Any]) -> dict[str, Any]:
+    name = document()["source"]["servers"][0]["name"]
+    usual = {"at": "beforeQuiesce", "on": "source", "server": name, "type": "ssm", "ref": "AWS-RunShellScript"}
+    return {"hooks": [usual | part for part in parts]}
+
+
+@pytest.mark.parametrize(
+    ("on", "at"),
+    [
+        *(("source", at) for at in ("beforeQuiesce", "afterRollback")),
+        *(("target", at) for at in ("afterLaunch", "beforeSwitch", "afterSwitch", "beforeRollback")),
+        ("target", "beforeDecommission"),
+    ],
+)
+def test_a_command_may_run_while_its_machine_runs(world: World, on: str, at: str) -> None:
+    assert world.found(**hooks({"on": on, "at": at})) == []
+
+
+@pytest.mark.parametrize(
+    ("on", "at"),
+    [
+        *(("source", at) for at in ("afterQuiesce", "afterLaunch", "beforeSwitch", "beforeRollback")),
+        *(("target", at) for at in ("beforeQuiesce", "afterQuiesce", "afterRollback")),
+    ],
+)
+def test_a_command_cannot_run_on_a_machine_that_is_off_by_then(world: World, on: str, at: str) -> None:
+    assert world.found(**hooks({"on": on, "at": at})) == [("HOOK_IMPOSSIBLE", Severity.CRITICAL)]
+    assert world.found(**hooks({"on": on, "at": at, "type": "webhook"})) == []
+
+
+def test_a_webhook_must_be_allowed_as_a_callback_is(world: World) -> None:
+    world.webhook.refusal = "no scheme"
+    found = world.found(**hooks({"type": "webhook"}), callbackUrl=None)
+    assert found == [("HOOK_REFUSED", Severity.CRITICAL)]
+
+
+@pytest.mark.parametrize(
+    "part", [{"at": "afterQuiesce", "type": "webhook"}, {"onFailure": "warn"}, {"on": "target", "type": "webhook"}]
+)
+def test_a_source_that_hooks_alone_make_quiet_needs_such_a_hook(world: World, part: dict[str, str]) -> None:
+    quiesce = {"quiesce": {"method": "hookOnly"}}
+    assert world.found(**hooks(part), **quiesce) == [("HOOK_IMPOSSIBLE", Severity.CRITICAL)]
+    assert world.found(**hooks({}), **quiesce) == []
+
+
+def test_a_change_ticket_must_exist_and_not_be_over(world: World) -> None:
+    def change(number: str) -> dict[str, Any]:
+        return {"change": {"system": "servicenow", "connection": "servicenow-1", "number": number}}
+
+    world.tickets = FakeTickets(a_ticket(), a_ticket("CHG0030002", over=True, state="Closed"))
+    assert world.found(**change("CHG0030001")) == []
+    assert world.found(**change("CHG0030002")) == [("CHANGE_OVER", Severity.CRITICAL)]
+    assert world.found(**change("CHG0030003")) == [("CHANGE_MISSING", Severity.CRITICAL)]
