@@ -194,7 +194,7 @@ def _books(systems: Systems, application: str, migration_id: str, ending: Ending
         right = item["ip_address"] in running if ending == "target" else item["ip_address"] == vm["address"]
         yield Line("CMDB item", f"{vm['name']} at {item['ip_address']}, mark {item['correlation_id'] or 'none'}", right)
     yield _change(systems, application, migration_id, ending)
-    yield _hooks(systems, migration_id)
+    yield _hooks(systems, migration_id, ending)
     yield _callbacks(systems, migration_id, ending)
 
 
@@ -209,12 +209,14 @@ def _change(systems: Systems, application: str, migration_id: str, ending: Endin
     return Line("change ticket", said, right and len(marks) == len(set(marks)) and (begun or ending == "source"))
 
 
-def _hooks(systems: Systems, migration_id: str) -> Line:
+def _hooks(systems: Systems, migration_id: str, ending: Ending) -> Line:
+    """No command twice under one key; and where the target serves, the source was told to stop and the webhook sent."""
     comments = [str(entry["detail"].get("Comment", "")) for entry in systems.ledger("ssm")]
     stopped = [one for one in comments if one.startswith(f"{migration_id}/") and "/hook-" in one]
     told = [delivery["webhookId"] for delivery in systems.hooks(migration_id) if delivery["accepted"]]
     said = f"{len(stopped)} commands, {len(set(told))} webhooks"
-    return Line("hooks", said, len(stopped) == len(set(stopped)))
+    ran = ending == "source" or bool(stopped and told)
+    return Line("hooks", said, ran and len(stopped) == len(set(stopped)))
 
 
 def _callbacks(systems: Systems, migration_id: str, ending: Ending) -> Line:
