@@ -80,6 +80,7 @@ class Gate(Scene):
         )
         remember_replication(self._context, observed)
         status = self._status
+        hooks = [result.model_dump(mode="json", by_alias=True) for result in status.hooks]
         status.evidence = {
             "migrationId": status.migration_id,
             "generation": status.generation,
@@ -89,7 +90,7 @@ class Gate(Scene):
             "testReason": self._request.test.reason,
             "findings": [finding.model_dump(mode="json", by_alias=True) for finding in status.findings],
             "acknowledged": status.acknowledged,
-            "hooks": [result.model_dump(mode="json", by_alias=True) for result in status.hooks],
+            **({"hooks": hooks} if hooks else {}),
             "undo": [line.model_dump(mode="json", by_alias=True) for line in status.undo],
         }
         status.evidence_hash = sha256_hex(status.evidence)

@@ -18,7 +18,7 @@ FORWARD = {
     "afterQuiesce": ("shut_down_sources", "snapshot_sources"),
     "afterLaunch": ("await_job", "await_status_checks"),
     "beforeSwitch": ("await_status_checks", "protect_targets"),
-    "afterSwitch": ("record_move", "finalize_cutover"),
+    "afterSwitch": ("record_move", "watch_health"),
     "beforeDecommission": ("finalize_cutover", "archive"),
 }
 """Each place of the way forward, between which two acts it lies."""
