@@ -154,7 +154,7 @@ class ServiceNow:
             table, sys_id = _place(request)
             operation = _operation(request.method, sys_id)
             rule = self._faults.take(
-                service="servicenow", operation=operation, targets=self._targets(table, sys_id, request)
+                service=_service(table), operation=operation, targets=self._targets(table, sys_id, request)
             )
             options = _options(request)
 
@@ -168,8 +168,14 @@ class ServiceNow:
 
     def _targets(self, table: str, sys_id: str, request: Request) -> list[str]:
         """The table, the record's id and its name, so that a fault can be planned by any of them."""
+        asked = f"^{dict(request.query).get('sysparm_query', '')}^"
         with self._lock:
             record = self._tables[table].get(sys_id)
+            numbered = [
+                r for r in self._tables[table].values() if not sys_id and f"^number={r.get('number')}^" in asked
+            ]
+        if numbered:
+            record = numbered[0]
         if record is None and request.method == "POST":
             record = {name: value for name, value in _body(request).items() if isinstance(value, str)}
         return [name for name in (table, sys_id, *_names(record or {})) if name]
@@ -236,8 +242,13 @@ class ServiceNow:
         targets = [record["sys_id"], *_names(record)]
         detail = {"table": table, "fields": fields}
         self._ledger.record(
-            service="servicenow", operation=operation, targets=targets, caller=self._username, detail=detail
+            service=_service(table), operation=operation, targets=targets, caller=self._username, detail=detail
         )
+
+
+def _service(table: str) -> str:
+    """What ledger and fault plan call it: the CMDB, or the change tickets that are written beside a migration."""
+    return "change" if table == change_requests.TABLE else "servicenow"
 
 
 def _names(record: Record) -> list[str]:

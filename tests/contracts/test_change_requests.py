@@ -61,7 +61,7 @@ def patch(instance: Instance, **fields: str) -> httpx.Response:
 
 
 def states(ledger: Ledger) -> list[dict[str, Any]]:
-    entries = ledger.entries(service="servicenow", operation="update", target=NUMBER)
+    entries = ledger.entries(service="change", operation="update", target=NUMBER)
     return [entry.detail["fields"] for entry in entries]
 
 
@@ -114,7 +114,7 @@ def test_two_change_requests_of_one_number_are_a_conflict(instance: Instance, sy
 
 
 def test_an_instance_that_is_down_is_worth_a_retry(system: ServiceNow, faults: FaultPlan) -> None:
-    faults.add(Rule("servicenow", "list", "refuse", target="change_request"))
+    faults.add(Rule("change", "list", "refuse", target="change_request"))
     with pytest.raises(Unavailable):
         system.ticket(NUMBER)
 
@@ -133,7 +133,7 @@ def test_notes_are_appended_and_the_newest_is_shown_first(system: ServiceNow) ->
 def test_a_ticket_is_noted_and_closed_once_whichever_reply_is_lost(
     system: ServiceNow, ledger: Ledger, faults: FaultPlan, lost: int
 ) -> None:
-    faults.add(Rule("servicenow", "update", "replyLost", target=NUMBER, after=lost, times=1))
+    faults.add(Rule("change", "update", "replyLost", target=NUMBER, after=lost, times=1))
     tickets, environment = ChangeTickets(lambda _: system, timedelta(minutes=2), timedelta(seconds=1)), Attempts()
     assert not environment.error(tickets.record_on_ticket, END).non_retryable
     environment.attempt(tickets.record_on_ticket, END)

@@ -16,7 +16,7 @@ from tests.sweep.cases import NO_CALLS, Names, Point, points
 HEALTH = ("application", "health")
 """The application's answer to a health check: it can be wrong, and is no call of ours that hangs or gets lost."""
 
-_RECORDS = frozenset({("dynamodb", "PutItem"), ("callback", "deliver")})
+_RECORDS = frozenset({("dynamodb", "PutItem"), ("callback", "deliver"), ("change", "update")})
 """Calls that tell of a step and are no part of it: they come at any time."""
 
 _PLANNED = frozenset({("mgn", "launch")})

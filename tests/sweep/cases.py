@@ -164,7 +164,7 @@ def points(entries: Iterable[Entry], names: Names) -> list[Point]:
 ACTIVITY = "activity"
 """The service of points that are no calls, but activities: their operation is the activity's type."""
 
-_RECORDS = frozenset({"dynamodb", "callback", "save_state", "deliver_callback"})
+_RECORDS = frozenset({"dynamodb", "callback", "change", "save_state", "deliver_callback"})
 """Services and activities that go on beside a migration, and so have no fixed place in its order."""
 
 

@@ -65,7 +65,8 @@ async def test_a_hook_at_every_place_of_the_way_forward_runs_there_once(stage: S
     assert {result.outcome for result in results} == {HookOutcome.SUCCEEDED}
     assert {result.place for result in results if result.said == "done"} == REACHED_BY_SSM
     assert results[0].key == f"{migration.migration_id}/1/cutover/1/hook-0"
-    assert migration.world.asked("run_hook afterLaunch")[0].instance_id == "i-cutover-1"
+    (server,) = (await migration.status()).servers
+    assert migration.world.asked("run_hook afterLaunch")[0].instance_id == server.instance_id
 
 
 def item() -> dict[str, str]:
