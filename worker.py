@@ -23,6 +23,7 @@ from activities.cmf import FactoryUpdates
 from activities.dns import DomainNameSystem
 from activities.events import Events
 from activities.health import ApplicationHealth
+from activities.hooks import ApplicationHooks
 from activities.looks import Looks
 from activities.mgn import ApplicationMigration
 from activities.post_launch import PostLaunchActions
@@ -31,6 +32,7 @@ from activities.source import Sources
 from activities.state import MigrationState
 from activities.target import Targets
 from activities.telemetry import LogContext
+from activities.tickets import ChangeTickets
 from activities.watching import ReplicationWatch
 from adapters.aws import AwsSessions
 from adapters.callback_guard import CallbackGuard
@@ -60,6 +62,7 @@ from workflows.callbacks import CallbackWorkflow
 from workflows.factory_wave import FactoryWaveWorkflow
 from workflows.migration import MigrationWorkflow
 from workflows.plan import PlanWorkflow
+from workflows.ticket_note import TicketNoteWorkflow
 
 VERSION = "0.1.0"
 GRACE = timedelta(seconds=30)
@@ -103,6 +106,7 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
             webhook,
             store,
             settings.mgn_replicating_servers_quota,
+            databases,
         ),
         Sources(hypervisors, commands, replication, bound, poll.source),
         ApplicationMigration(replication, clouds, bound, poll.replication, poll.job),
@@ -117,6 +121,8 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
         Events(EventBridge(sessions, settings.event_bus, region=region) if settings.event_bus else None),
         Approvals(JwsSignatures(approval_keys(settings.approval_keys))),
         Callbacks(webhook, secrets, settings.callback_secret),
+        ApplicationHooks(commands, webhook, secrets, settings.callback_secret, bound, poll.hook),
+        ChangeTickets(databases, bound, poll.ticket),
     ]
     return [method for instance in classes for method in _activity_methods(instance)]
 
@@ -167,7 +173,14 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
     return Worker(
         client,
         task_queue=settings.task_queue,
-        workflows=[MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow, PlanWorkflow, FactoryWaveWorkflow],
+        workflows=[
+            MigrationWorkflow,
+            CallbackWorkflow,
+            AfterwordWorkflow,
+            PlanWorkflow,
+            FactoryWaveWorkflow,
+            TicketNoteWorkflow,
+        ],
         activities=activities(settings, closing),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,

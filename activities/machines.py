@@ -42,20 +42,25 @@ class Machines:
         self._vms = tuple(vms)
         self._poll = poll
 
-    def switch_off(self, within: timedelta) -> None:
-        """Ask the guests to shut down where tools run, cut the power where they do not or time is over; wait."""
+    def switch_off(self, within: timedelta, *, ask: bool = True) -> None:
+        """Ask the guests to shut down where tools run, cut the power where they do not or time is over; wait.
+
+        Args:
+            within: How long a guest may take that was asked.
+            ask: False: the power is cut at once.
+        """
         asked = dict(remembered(ShutdownAsked).at)
         for machine in self._not(PowerState.OFF):
             if machine.vm not in asked:
-                self._ask(machine)
+                self._end(machine, ask=ask)
                 asked[machine.vm] = now()
                 self._attempt.remember(ShutdownAsked(at=asked))
         deadlines = {vm: at + within for vm, at in asked.items()}
         self._attempt.until(lambda: self._still_on(deadlines), self._poll)
 
-    def _ask(self, machine: SourceMachine) -> None:
+    def _end(self, machine: SourceMachine, *, ask: bool) -> None:
         self._attempt.before_call()
-        if machine.tools_running and machine.power is PowerState.ON:
+        if ask and machine.tools_running and machine.power is PowerState.ON:
             self._hypervisor.shut_down_guest(machine.vm)
         else:
             self._hypervisor.power_off(machine.vm)

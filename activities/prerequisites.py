@@ -8,6 +8,7 @@ from temporalio import activity
 from activities.checks.agents import AgentLook, check_agents, find_managed_instances
 from activities.checks.claims import check_claims
 from activities.checks.factory import check_factory
+from activities.checks.hooks import check_hooks, check_ticket
 from activities.checks.launches import check_account, check_key_and_profiles, check_networks, check_service
 from activities.checks.machines import find_machines
 from activities.checks.plan import check_callback, check_free_period, check_offer, check_window
@@ -33,6 +34,7 @@ from migration.ports import (
     Replication,
     SourceMachine,
     SourceServer,
+    TicketSystems,
     Webhook,
     Where,
 )
@@ -97,6 +99,7 @@ class PrerequisiteChecks:
     webhook: Webhook
     store: MigrationStore
     replicating_servers_quota: int
+    tickets: TicketSystems
 
     @activity.defn
     @translated(PrerequisiteError)
@@ -116,6 +119,8 @@ class PrerequisiteChecks:
         check_names(asked, self.names, report, names)
         self._items(asked, report)
         self._factory(asked, report)
+        report.add(check_hooks(asked, self.webhook))
+        self._ticket(asked, report)
         return Prerequisites(
             findings=report.findings,
             sources=tuple(
@@ -169,6 +174,12 @@ class PrerequisiteChecks:
             factory = report.connect(self.factories, asked.cmf.connection or "", "$.cmf.connection")
             if factory is not None:
                 report.add(check_factory(asked, asked.cmf, factory))
+
+    def _ticket(self, asked: MigrationRequest, report: Report) -> None:
+        if asked.change is not None:
+            system = report.connect(self.tickets, asked.change.connection or "", "$.change.connection")
+            if system is not None:
+                report.add(check_ticket(asked.change, system))
 
 
 def _facts(

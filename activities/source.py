@@ -47,10 +47,14 @@ class SourceMachines(Model):
 
 
 class ShutDownSources(SourceMachines):
-    """Guest shutdown; power off what still runs after `within`; then unplug the network cards if asked."""
+    """Guest shutdown; power off what still runs after `within`; then unplug the network cards if asked.
+
+    `ask_guests` False: hooks have stopped the application, and the power is cut at once.
+    """
 
     within: timedelta
     disconnect_nics: bool
+    ask_guests: bool = True
 
 
 class SnapshotSources(SourceMachines):
@@ -95,7 +99,7 @@ class Sources:
         hypervisor = self.hypervisors(request.connection)
         with acting(self.act_bound) as attempt:
             machines = Machines(hypervisor, attempt, [source.vm for source in request.sources], self.poll)
-            machines.switch_off(request.within)
+            machines.switch_off(request.within, ask=request.ask_guests)
             if request.disconnect_nics:
                 machines.unplug()
 

@@ -1,8 +1,8 @@
-"""ServiceNow's Table API (REST API reference, Table API), as the CMDB."""
+"""ServiceNow's Table API (REST API reference, Table API), as the CMDB and as the system of change tickets."""
 
 import ssl
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +10,7 @@ import httpx
 
 from adapters.exchange import in_words, retry_after, system_trust
 from migration.errors import Conflict, NotFound, Unavailable
-from migration.ports import ConfigurationItem
+from migration.ports import ConfigurationItem, Ticket
 from migration.settings import Connection
 
 _WITHIN = timedelta(seconds=10)
@@ -19,9 +19,21 @@ _AT_MOST = "100"
 _BUSY = {408, 425, 429}
 _RELATIONS = "cmdb_rel_ci"
 
+_CHANGES = "change_request"
+_CHANGE_FIELDS = ("sys_id", "number", "state", "approval", "on_hold", "start_date", "end_date", "work_notes")
+_BOTH_VALUES = {"sysparm_display_value": "all"}
+"""Values as they are stored, dates in UTC, beside what people see, which for a journal is everything written so far."""
+
+_SCHEDULED, _IMPLEMENT, _REVIEW, _CLOSED, _CANCELLED = "-2", "-1", "0", "3", "4"
+"""States of the change state model (ServiceNow, "State model and transitions")."""
+
+_TO_BE_DONE = frozenset({_SCHEDULED, _IMPLEMENT})
+_OVER = frozenset({_CLOSED, _CANCELLED})
+_NEXT = {_SCHEDULED: _IMPLEMENT, _IMPLEMENT: _REVIEW, _REVIEW: _CLOSED}
+
 
 class ServiceNow:
-    """The configuration items of one instance. Safe to share between threads."""
+    """The configuration items and change requests of one instance. Safe to share between threads."""
 
     def __init__(self, connection: Connection, *, table: str = "cmdb_ci_server") -> None:
         """Prepare a client; nothing is called yet.
@@ -93,12 +105,59 @@ class ServiceNow:
             return str(found[0]["sys_id"])
         return str(self._call("POST", _RELATIONS, body=relation)["sys_id"])
 
-    def _query(self, table: str, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+    # --- change requests -----------------------------------------------------------------------------------------
+
+    def ticket(self, number: str) -> Ticket:
+        """Read a change request by its number, with its work notes.
+
+        Raises:
+            NotFound: There is none, or the account may not see it: ServiceNow does not tell the two apart.
+            Conflict: Several have the number.
+        """
+        rows = self._query(_CHANGES, {"number": number}, {**_BOTH_VALUES, "sysparm_fields": ",".join(_CHANGE_FIELDS)})
+        if not rows:
+            raise NotFound(f"ServiceNow at {self._host} has no change request {number}, or none for this account")
+        if len(rows) > 1:
+            raise Conflict(f"ServiceNow at {self._host} has {len(rows)} change requests {number}")
+        return _ticket(rows[0])
+
+    def add_note(self, ticket_id: str, note: str) -> None:
+        """Append one work note: a write to a journal field adds an entry and changes none."""
+        self._call("PATCH", f"{_CHANGES}/{quote(ticket_id, safe='')}", body={"work_notes": note})
+
+    def advance(self, ticket_id: str, *, code: str, notes: str) -> bool:
+        """Bring a change request into the next state of the state model; Closed is the last.
+
+        Returns:
+            False when it is closed or cancelled already; then nothing was done.
+
+        Raises:
+            Conflict: It has a state of another model, or stayed in the one it had, as a business rule may want it.
+        """
+        path = f"{_CHANGES}/{quote(ticket_id, safe='')}"
+        state = str(self._call("GET", path)["state"])
+        if state in _OVER:
+            return False
+        if state not in _NEXT:
+            raise Conflict(f"the change request {ticket_id} has the state {state}, from which nothing leads to Closed")
+        closing = {"close_code": code, "close_notes": notes} if _NEXT[state] == _CLOSED else {}
+        self._call("PATCH", path, body={"state": _NEXT[state], **closing})
+        if str(self._call("GET", path)["state"]) == state:
+            raise Conflict(
+                f"{self._host} took the write to the change request {ticket_id} but kept its state {state}",
+                action="Close it by hand: a business rule wants something more of it first.",
+            )
+        return True
+
+    def _query(
+        self, table: str, wanted: Mapping[str, str], parameters: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
         for name, value in wanted.items():
             if "^" in value:
                 raise Conflict(f"{name} {value!r} holds a ^, which ends a condition of an encoded query")
         query = "^".join(f"{name}={value}" for name, value in wanted.items())
-        rows: list[dict[str, Any]] = self._call("GET", table, {"sysparm_query": query, "sysparm_limit": _AT_MOST})
+        asked = {"sysparm_query": query, "sysparm_limit": _AT_MOST, **(parameters or {})}
+        rows: list[dict[str, Any]] = self._call("GET", table, asked)
         return rows
 
     def _call(
@@ -135,6 +194,30 @@ def _trust(connection: Connection) -> ssl.SSLContext:
 def _item(record: Mapping[str, Any]) -> ConfigurationItem:
     fields = {name: value for name, value in record.items() if isinstance(value, str)}
     return ConfigurationItem(id=fields.get("sys_id", ""), fields=fields)
+
+
+def _ticket(record: Mapping[str, Any]) -> Ticket:
+    stored = {name: str(record[name]["value"]) for name in _CHANGE_FIELDS if isinstance(record.get(name), Mapping)}
+    shown = {name: str(record[name]["display_value"]) for name in stored}
+    state = stored.get("state", "")
+    return Ticket(
+        id=stored["sys_id"],
+        number=stored["number"],
+        state=shown.get("state", state),
+        to_be_done=state in _TO_BE_DONE,
+        over=state in _OVER,
+        approval=shown.get("approval", ""),
+        approved=stored.get("approval") == "approved",
+        on_hold=stored.get("on_hold") == "true",
+        starts=_moment(stored.get("start_date")),
+        ends=_moment(stored.get("end_date")),
+        notes=shown.get("work_notes", ""),
+    )
+
+
+def _moment(stored: str | None) -> datetime | None:
+    """A date as ServiceNow stores it: UTC, without saying so."""
+    return datetime.strptime(stored, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if stored else None
 
 
 def _said(response: httpx.Response) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.aws import AwsSessions, aws_call
 from migration.errors import Conflict, MigrationError, NotFound, SourcePreparationError, Unavailable
-from migration.ports import CommandResult, ManagedInstance, RemoteCommands, Where
+from migration.ports import CommandLook, CommandResult, ManagedInstance, RemoteCommands, Where
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
@@ -105,6 +105,65 @@ class Ssm:
             error=ended.get("StandardErrorContent", ""),
         )
 
+    # --- documents, whose end somebody else waits for ----------------------------------------------------------
+
+    def find_command(self, instance_id: str, comment: str) -> str | None:
+        """The id of the latest command that was sent there with this comment, whatever has become of it."""
+        with aws_call("ListCommands"):
+            latest = self._reads.list_commands(InstanceId=instance_id, MaxResults=_PAGE)["Commands"]
+        return next((one["CommandId"] for one in latest if one.get("Comment") == _short(comment)), None)
+
+    def send(
+        self,
+        instance_id: str,
+        document: str,
+        parameters: Mapping[str, Sequence[str]],
+        *,
+        comment: str,
+        within: timedelta,
+    ) -> str:
+        """Send a document and return the command's id, without waiting for its end.
+
+        Args:
+            instance_id: The managed instance.
+            document: The document's name.
+            parameters: Its parameters.
+            comment: The mark of the effect: see the module.
+            within: A machine that was not reached by then never gets the command.
+
+        Raises:
+            Unavailable: The machine takes no commands now.
+            MigrationExecutionError: Systems Manager refuses the document or a parameter.
+        """
+        try:
+            with aws_call("SendCommand"):
+                reply = self._acts.send_command(
+                    InstanceIds=[instance_id],
+                    DocumentName=document,
+                    Parameters={name: list(values) for name, values in parameters.items()},
+                    Comment=_short(comment),
+                    TimeoutSeconds=max(_SHORTEST_DELIVERY, int(within.total_seconds())),
+                )
+        except NotFound as missing:
+            raise _not_taken(instance_id, missing) from missing
+        return reply["Command"]["CommandId"]
+
+    def look_at(self, command_id: str, instance_id: str) -> CommandLook:
+        """What has become of a command so far; one that is not visible yet is pending."""
+        seen = self._invocation(command_id, instance_id, patient=True)
+        return CommandLook(
+            status=seen.get("StatusDetails") or seen["Status"],
+            ended=seen["Status"] not in _GOING_ON,
+            succeeded=seen["Status"] == "Success",
+            exit_code=seen.get("ResponseCode", -1),
+            output=seen.get("StandardOutputContent", ""),
+            error=seen.get("StandardErrorContent", ""),
+        )
+
+    def stop(self, command_id: str, instance_id: str) -> None:
+        """Ask for a command to be ended; it may have ended already, or go on all the same."""
+        self._cancel(command_id, instance_id)
+
     def _known(self, filters: Any) -> Iterator[Mapping[str, Any]]:
         pages = self._reads.get_paginator("describe_instance_information")
         with aws_call("DescribeInstanceInformation"):
@@ -133,8 +192,7 @@ class Ssm:
                     TimeoutSeconds=max(_SHORTEST_DELIVERY, seconds),
                 )
         except NotFound as missing:
-            # InvalidInstanceId is the answer for an instance that is known, but not in contact, as well.
-            raise Unavailable(f"{instance_id} takes no commands now: {missing}") from missing
+            raise _not_taken(instance_id, missing) from missing
         return reply["Command"]["CommandId"]
 
     def _wait(self, command_id: str, instance_id: str, within: timedelta) -> Mapping[str, Any]:
@@ -169,6 +227,11 @@ class Ssm:
         except MigrationError:
             # The command's own execution timeout ends it all the same.
             return
+
+
+def _not_taken(instance_id: str, refusal: NotFound) -> Unavailable:
+    """InvalidInstanceId is the answer for an instance that is known, but not in contact, as well."""
+    return Unavailable(f"{instance_id} takes no commands now: {refusal}")
 
 
 def _managed_instance(item: Mapping[str, Any]) -> ManagedInstance:

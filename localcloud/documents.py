@@ -10,7 +10,9 @@ from shlex import quote
 from typing import Any
 
 from localcloud.aws.seed import ACCESS_KEY, SECRET_KEY, STATE_TABLE, Seeded
+from localcloud.change_requests import change_number
 from localcloud.process import FOREIGN_VARIABLES
+from localcloud.receiver import HOOKS
 from localcloud.servicenow import ci_sys_id
 from localcloud.world import APPLICATION_PORT, World
 
@@ -96,6 +98,8 @@ def request_for(local: Mapping[str, Any], application: str, **overrides: Any) ->
             "items": [{"server": vm["name"], "id": vm["cmdb_id"]} for vm in vms],
         },
         "cmf": {"connection": CMF, "waveId": local["cmf_waves"][application]},
+        "hooks": _hooks(local["receiver"], names[0]),
+        "change": {"system": "servicenow", "connection": SERVICENOW, "number": change_number(application)},
         "callbackUrl": f"{local['receiver']}/callbacks",
         **_patience(local["subnets"]["staging"]),
     }
@@ -153,6 +157,21 @@ def _record(zone: Mapping[str, str], name: str, servers: list[str]) -> dict[str,
         "ttl": 2,
         "to": to,
     }
+
+
+def _hooks(receiver: str, server: str) -> list[dict[str, Any]]:
+    """A command that makes the source quiet, and a webhook that is told before users are sent to the target."""
+    stop = {
+        "at": "beforeQuiesce",
+        "on": "source",
+        "server": server,
+        "type": "ssm",
+        "ref": "AWS-RunShellScript",
+        "parameters": {"commands": ["systemctl stop application", "sync"]},
+        "within": "PT1M",
+    }
+    tell = {"at": "beforeSwitch", "on": "target", "server": server, "type": "webhook", "ref": f"{receiver}{HOOKS}"}
+    return [stop, {**tell, "within": "PT1M"}]
 
 
 def _patience(staging_subnet: str) -> dict[str, Any]:
@@ -244,6 +263,8 @@ health = 0.5
 soak = 1.0
 source = 0.5
 dns = 0.5
+hook = 0.2
+ticket = 0.5
 
 [vcenters.{VCENTER}]
 url = "{local["vcenter"]}"

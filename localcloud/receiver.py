@@ -1,6 +1,7 @@
 """The callback receiver: verifies Standard Webhooks signatures and keeps what was delivered.
 
 POST any path                      a delivery: 204 when its signature is right, else 401
+POST /hooks                        the same for the webhook of a hook, which acts once for each webhook-id
 GET  /deliveries?migrationId=ID    what was delivered, in order; the filter is optional
 """
 
@@ -16,6 +17,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from localcloud.faults import FaultPlan, Rule
 from localcloud.http_server import HttpServer, Reply, Request
 from localcloud.ledger import Ledger
+
+HOOKS = "/hooks"
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ class CallbackReceiver:
     def _receive(self, request: Request) -> Reply:
         reason = self._problem_with(request)
         targets = [name for name in (*_about(request), request.headers.get("webhook-id")) if name]
-        rule = self._faults.take(service="callback", operation="deliver", targets=targets)
+        service, operation = _meant(request.path)
+        rule = self._faults.take(service=service, operation=operation, targets=targets)
 
         def refusal(rule: Rule) -> Reply:
             if not rule.after_effect:
@@ -149,9 +153,12 @@ class CallbackReceiver:
                 self._record(delivered)
 
     def _record(self, delivered: Delivered) -> None:
+        service, operation = _meant(delivered.path)
+        if delivered.path == HOOKS and delivered.duplicate:
+            return
         self._ledger.record(
-            service="callback",
-            operation="deliver",
+            service=service,
+            operation=operation,
             targets=[delivered.migration_id],
             detail={
                 "webhook-id": delivered.webhook_id,
@@ -178,6 +185,11 @@ def _mismatch(webhook: Webhook, request: Request) -> str | None:
     except ValueError as error:  # headers or body that are not even text of the right form
         return f"unreadable signature: {error}"
     return None
+
+
+def _meant(path: str) -> tuple[str, str]:
+    """The service and operation of a call, for ledger and fault plan."""
+    return ("hook", "run") if path == HOOKS else ("callback", "deliver")
 
 
 def _about(request: Request) -> tuple[str, str]:

@@ -14,7 +14,9 @@ import httpx
 
 from adapters.vcenter import VCenter
 from localcloud.aws.seed import ACCESS_KEY, SECRET_KEY
+from localcloud.change_requests import change_number, change_sys_id
 from localcloud.documents import SERVICENOW, VCENTER
+from localcloud.receiver import HOOKS
 from migration.factory_words import BLOCKED, COMPLETED, ROLLED_BACK, STATUS_CHECKS_PASSED
 from migration.marks import MIGRATION_TAG
 from migration.ports import PowerState
@@ -104,7 +106,22 @@ class Systems:
         return wave["wave_status"]
 
     def deliveries(self, migration_id: str) -> list[dict[str, Any]]:
-        """The callbacks that arrived."""
+        """The callbacks that arrived, and nothing that hooks have sent."""
+        return [one for one in self._received(migration_id) if one["path"] != HOOKS]
+
+    def hooks(self, migration_id: str) -> list[dict[str, Any]]:
+        """The webhooks of hooks that arrived."""
+        return [one for one in self._received(migration_id) if one["path"] == HOOKS]
+
+    def change(self, application: str) -> dict[str, str]:
+        """The application's change request: its fields as people see them."""
+        login = self.local["credentials"]["servicenow"]
+        url = f"{self.local['servicenow']}/api/now/table/change_request/{change_sys_id(change_number(application))}"
+        parameters = {"sysparm_display_value": "all"}
+        reply = httpx.get(url, params=parameters, auth=(login["username"], login["password"]), trust_env=False)
+        return {name: value["display_value"] for name, value in reply.json()["result"].items()}
+
+    def _received(self, migration_id: str) -> list[dict[str, Any]]:
         reply = httpx.get(f"{self.local['receiver']}/deliveries", params={"migrationId": migration_id}, trust_env=False)
         listed: list[dict[str, Any]] = reply.json()["deliveries"]
         return listed
@@ -114,6 +131,13 @@ class Systems:
         deliveries = self.deliveries(migration_id)
         called = bool(deliveries) and deliveries[-1]["type"] in _LAST_CALLBACK.values()
         return called and self.wave_status(application) in _WAVE_SAYS.values()
+
+    def ticket_is_told(self, application: str, migration_id: str) -> bool:
+        """Whether the change ticket has everything of a migration that has ended: nobody waits for that either."""
+        change = self.change(application)
+        notes = change["work_notes"]
+        closed = change["state"] == "Closed" or f"[{migration_id}/" not in notes or "/ticket-cutover]" not in notes
+        return closed and ("/ticket-end]" in notes or f"[{migration_id}/" not in notes)
 
     def ledger(self, service: str) -> list[dict[str, Any]]:
         """The calls that a service accepted."""
@@ -194,8 +218,31 @@ def _books(systems: Systems, application: str, migration_id: str, ending: Ending
         item = systems.item(vm["cmdb_id"])
         right = item["ip_address"] in running if ending == "target" else item["ip_address"] == vm["address"]
         yield Line("CMDB item", f"{vm['name']} at {item['ip_address']}, mark {item['correlation_id'] or 'none'}", right)
+    yield _change(systems, application, migration_id, ending)
+    yield _hooks(systems, migration_id, ending)
     yield _callbacks(systems, migration_id, ending)
     yield _factory(systems, application, ending)
+
+
+def _change(systems: Systems, application: str, migration_id: str, ending: Ending) -> Line:
+    """Each note once; closed by how it ended, when the cutover had begun."""
+    change = systems.change(application)
+    marks = [line for line in change["work_notes"].splitlines() if line.startswith(f"[{migration_id}/")]
+    begun = any("/cutover/" in mark for mark in marks)
+    closed = {"target": "successful", "source": "unsuccessful"}[ending] if begun else ""
+    said = f"{change['number']} {change['state']} {change['close_code']}, {len(marks)} work notes"
+    right = change["close_code"] == closed and (change["state"] == "Closed") == begun
+    return Line("change ticket", said, right and len(marks) == len(set(marks)) and (begun or ending == "source"))
+
+
+def _hooks(systems: Systems, migration_id: str, ending: Ending) -> Line:
+    """No command twice under one key; and where the target serves, the source was told to stop and the webhook sent."""
+    comments = [str(entry["detail"].get("Comment", "")) for entry in systems.ledger("ssm")]
+    stopped = [one for one in comments if one.startswith(f"{migration_id}/") and "/hook-" in one]
+    told = [delivery["webhookId"] for delivery in systems.hooks(migration_id) if delivery["accepted"]]
+    said = f"{len(stopped)} commands, {len(set(told))} webhooks"
+    ran = ending == "source" or bool(stopped and told)
+    return Line("hooks", said, ran and len(stopped) == len(set(stopped)))
 
 
 def _callbacks(systems: Systems, migration_id: str, ending: Ending) -> Line:

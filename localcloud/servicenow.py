@@ -1,4 +1,4 @@
-"""A ServiceNow stand-in: the documented Table API on a few CMDB tables, strict about what it accepts.
+"""A ServiceNow stand-in: the documented Table API on a few CMDB tables and change requests, strict in what it accepts.
 
 Source: ServiceNow REST API reference, Table API. Where the real one shrugs (it drops unknown fields and ignores a
 query that it cannot read), this one refuses, so that a mistake is seen.
@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from localcloud import change_requests
 from localcloud.faults import FaultPlan, Rule
 from localcloud.http_server import HttpServer, Reply, Request
 from localcloud.ledger import Ledger
-from localcloud.world import SourceMachine
+from localcloud.world import Application, SourceMachine
 
 _SYSTEM = frozenset(
     {
@@ -45,6 +46,7 @@ TABLES: Mapping[str, frozenset[str]] = {
     "cmdb_ci_server": _ITEM | {"virtual", "os", "object_id"},
     "cmdb_ci_vm_instance": _ITEM | {"object_id"},
     "cmdb_rel_ci": frozenset({"parent", "child", "type"}),
+    change_requests.TABLE: change_requests.FIELDS,
 }
 _REFERENCES = {"parent": "cmdb_ci", "child": "cmdb_ci", "type": "cmdb_rel_type"}
 _OPTIONS = frozenset(
@@ -99,6 +101,7 @@ class ServiceNow:
         self._username = username
         self._expected = "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
         self._tables: dict[str, dict[str, Record]] = {table: {} for table in TABLES}
+        self._journal: dict[str, str] = {}
         self._lock = threading.Lock()
         self._server = HttpServer(self._answer, name="servicenow", host=host, port=port)
 
@@ -131,6 +134,11 @@ class ServiceNow:
             }
             self.seed("cmdb_ci_server", ci_sys_id(machine.name), fields)
 
+    def seed_changes(self, applications: Iterable[Application]) -> None:
+        """Make a change request for each application, approved and planned for now, under `change_number(name)`."""
+        for sys_id, fields in change_requests.seeds(applications):
+            self.seed(change_requests.TABLE, sys_id, fields)
+
     def seed(self, table: str, sys_id: str, fields: Mapping[str, str]) -> None:
         """Put a record in, as if it had been there for ever: the ledger does not see it."""
         with self._lock:
@@ -146,7 +154,7 @@ class ServiceNow:
             table, sys_id = _place(request)
             operation = _operation(request.method, sys_id)
             rule = self._faults.take(
-                service="servicenow", operation=operation, targets=self._targets(table, sys_id, request)
+                service=_service(table), operation=operation, targets=self._targets(table, sys_id, request)
             )
             options = _options(request)
 
@@ -160,11 +168,17 @@ class ServiceNow:
 
     def _targets(self, table: str, sys_id: str, request: Request) -> list[str]:
         """The table, the record's id and its name, so that a fault can be planned by any of them."""
+        asked = f"^{dict(request.query).get('sysparm_query', '')}^"
         with self._lock:
             record = self._tables[table].get(sys_id)
+            numbered = [
+                r for r in self._tables[table].values() if not sys_id and f"^number={r.get('number')}^" in asked
+            ]
+        if numbered:
+            record = numbered[0]
         if record is None and request.method == "POST":
             record = {name: value for name, value in _body(request).items() if isinstance(value, str)}
-        return [name for name in (table, sys_id, (record or {}).get("name", "")) if name]
+        return [name for name in (table, sys_id, *_names(record or {})) if name]
 
     def _act(self, operation: str, table: str, sys_id: str, options: Mapping[str, str], request: Request) -> Reply:
         if operation == "list":
@@ -172,21 +186,31 @@ class ServiceNow:
         if operation == "create":
             record = self._create(table, _writable(table, _body(request)))
             location = f"{self.url}/api/now/table/{table}/{record['sys_id']}"
-            return Reply.json(201, {"result": _shown(record, table, options)}, {"Location": location})
+            return Reply.json(201, {"result": self._shown(record, table, options)}, {"Location": location})
         record = self._tables[table].get(sys_id) or {}
         if not record:
             raise _Refusal(404, "No Record found", "Record doesn't exist or ACL restricts the record retrieval")
         if operation == "update":
             self._update(table, record, _writable(table, _body(request)))
-        return Reply.json(200, {"result": _shown(record, table, options)})
+        return Reply.json(200, {"result": self._shown(record, table, options)})
 
     def _list(self, table: str, options: Mapping[str, str]) -> Reply:
         wanted = _conditions(table, options.get("sysparm_query", ""))
         found = [record for record in self._tables[table].values() if _matches(record, wanted)]
         offset = _number(options, "sysparm_offset", 0)
         page = found[offset : offset + _number(options, "sysparm_limit", _DEFAULT_LIMIT)]
-        result = [_shown(record, table, options) for record in page]
+        result = [self._shown(record, table, options) for record in page]
         return Reply.json(200, {"result": result}, {"X-Total-Count": str(len(found))})
+
+    def _shown(self, record: Record, table: str, options: Mapping[str, str]) -> dict[str, Any]:
+        """The fields asked for, each with what people see of it when that is wanted too."""
+        shown = _shown(record, table, options)
+        if options.get("sysparm_display_value") != "all":
+            return shown
+        seen = {name: change_requests.displayed(name, record[name]) for name in shown}
+        if change_requests.JOURNAL in seen:
+            seen[change_requests.JOURNAL] = self._journal.get(record["sys_id"], "")
+        return {name: {"display_value": seen[name], "value": record[name]} for name in shown}
 
     def _create(self, table: str, fields: Record) -> Record:
         record = self._new(table, uuid.uuid4().hex, fields)
@@ -199,8 +223,14 @@ class ServiceNow:
         changed = {name: value for name, value in fields.items() if record[name] != value}
         if not changed:
             return
+        if table == change_requests.TABLE and (reason := change_requests.refusal(record, changed)):
+            raise _Refusal(403, "Operation Failed", reason)
         count = int(record["sys_mod_count"]) + 1
-        record.update(changed, sys_updated_on=_now(), sys_updated_by=self._username, sys_mod_count=str(count))
+        stored = {name: value for name, value in changed.items() if name != change_requests.JOURNAL}
+        if note := changed.get(change_requests.JOURNAL):
+            written = change_requests.entry(_now(), self._username, note)
+            self._journal[record["sys_id"]] = written + self._journal.get(record["sys_id"], "")
+        record.update(stored, sys_updated_on=_now(), sys_updated_by=self._username, sys_mod_count=str(count))
         self._record("update", table, record, changed)
 
     def _new(self, table: str, sys_id: str, fields: Record) -> Record:
@@ -209,11 +239,23 @@ class ServiceNow:
         return dict.fromkeys(TABLES[table], "") | fields | stamp | {"sys_id": sys_id, "sys_class_name": table}
 
     def _record(self, operation: str, table: str, record: Record, fields: Record) -> None:
-        targets = [value for value in (record["sys_id"], record.get("name", "")) if value]
+        targets = [record["sys_id"], *_names(record)]
         detail = {"table": table, "fields": fields}
         self._ledger.record(
-            service="servicenow", operation=operation, targets=targets, caller=self._username, detail=detail
+            service=_service(table), operation=operation, targets=targets, caller=self._username, detail=detail
         )
+
+
+def _service(table: str) -> str:
+    """What ledger and fault plan call it: the CMDB, or the change tickets that are written beside a migration."""
+    return "change" if table == change_requests.TABLE else "servicenow"
+
+
+def _names(record: Record) -> list[str]:
+    """What people call a record, and what it is about: a change request has its application for a correlation id."""
+    named = [record.get("name", ""), record.get("number", "")]
+    about = [record.get("correlation_id", "")] if record.get("number") else []
+    return [name for name in (*named, *about) if name]
 
 
 def _place(request: Request) -> tuple[str, str]:
@@ -238,8 +280,8 @@ def _options(request: Request) -> Mapping[str, str]:
     options = dict(request.query)
     if unknown := sorted(set(options) - _OPTIONS):
         raise _Refusal(400, "Invalid parameters", f"not supported here: {', '.join(unknown)}")
-    if options.get("sysparm_display_value", "false") != "false":
-        raise _Refusal(400, "Invalid parameters", "sysparm_display_value: only false is supported here")
+    if options.get("sysparm_display_value", "false") not in ("false", "all"):
+        raise _Refusal(400, "Invalid parameters", "sysparm_display_value: only false and all are supported here")
     return options
 
 

@@ -177,6 +177,7 @@ class Supervisor:
         pool = make_user_pool(aws.url, world.region)
         cmf = _run(running, lambda port: CloudMigrationFactory(*books, pool, port=port), 8084)
         waves = cmf.seed(world.applications, account_id=world.account_id, region=world.region)
+        servicenow.seed_changes(world.applications)
         secret = aws.seeded.callback_secret
         receiver = _run(running, lambda port: CallbackReceiver(*books, secret=secret, port=port), 8082)
         control = _run(running, lambda port: ControlServer(*books, aws.applications.report, port=port), 8083)

@@ -8,7 +8,6 @@ from migration.request import (
     DnsProvider,
     DnsRecord,
     MigrationRequest,
-    QuiesceMethod,
     Server,
     SourceType,
     ToAlias,
@@ -34,12 +33,6 @@ def unoffered(request: MigrationRequest) -> list[Refusal]:
 def _whole_parts(request: MigrationRequest) -> Iterator[Refusal]:
     if request.source.type is not SourceType.VMWARE:
         yield "$.source.type", f"sources of type {request.source.type}"
-    if request.hooks:
-        yield "$.hooks", "hooks"
-    if request.quiesce.method is QuiesceMethod.HOOK_ONLY:
-        yield "$.quiesce.method", "quiescing by hooks alone"
-    if request.change is not None:
-        yield "$.change", "change tickets"
     if request.cmdb.system is CmdbSystem.NETBOX:
         yield "$.cmdb.system", "NetBox as the CMDB"
 

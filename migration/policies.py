@@ -109,6 +109,11 @@ def waiting(within: timedelta) -> ActivityPolicy:
     return {**WAIT, "schedule_to_close_timeout": max(within, timedelta(0)) + NO_LOOK_FOR}
 
 
+def hook(within: timedelta) -> ActivityPolicy:
+    """An act of the application's own: over when the request says so, or somewhat later when nobody can tell."""
+    return {**ACT, "schedule_to_close_timeout": within + NO_LOOK_FOR}
+
+
 UNDO = ActivityPolicy(
     start_to_close_timeout=30 * _MINUTE,
     schedule_to_close_timeout=24 * _HOUR,

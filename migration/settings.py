@@ -79,6 +79,8 @@ class Polling(BaseModel):
     soak: timedelta = timedelta(seconds=60)
     source: timedelta = timedelta(seconds=5)
     dns: timedelta = timedelta(seconds=5)
+    hook: timedelta = timedelta(seconds=5)
+    ticket: timedelta = timedelta(seconds=60)
 
 
 class Settings(BaseSettings):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from migration.findings import Finding, Severity
+from migration.hooks import HookResult
 from migration.models import Model
 from migration.steps import Step
 
@@ -297,6 +298,7 @@ class MigrationStatus(Live):
 
     test: TestLaunch | None = None
     checks: list[CheckResult] = []
+    hooks: list[HookResult] = []
     evidence: dict[str, Any] | None = None
     evidence_hash: str | None = None
     approvals: list[Approval] = []

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from migration.errors import Conflict
+from migration.hooks import HookOutcome, HookResult
 from migration.status import LeftUndone, MigrationStatus, Phase, Preserved, ServerProgress, StepProgress, StepState
 from migration.steps import Step
 from starter.moments import ago, clock, moment, span
@@ -22,7 +23,7 @@ WIDTH = 100
 
 _PASSAGE = 2 * (WIDTH - 14)
 _ERROR = 60
-_SERVERS, _LEFT, _PRESERVED, _REFUSED, _WAITS, _FINDINGS, _IDS = 3, 2, 2, 3, 2, 3, 4
+_SERVERS, _LEFT, _PRESERVED, _REFUSED, _WAITS, _FINDINGS, _IDS, _HOOKS = 3, 2, 2, 3, 2, 3, 4, 3
 _COLOURS = {
     StepState.PENDING: "dim",
     StepState.RUNNING: "yellow",
@@ -102,6 +103,7 @@ def _rows(status: MigrationStatus, waits: Sequence[str], now: datetime) -> Itera
     yield from _duties(status, now)
     yield from _consents(status, now)
     yield from _window(status, now)
+    yield from _hooks(status.hooks)
     yield from _servers(status.servers)
     yield from _waits(waits, most=1 if status.awaiting else _WAITS)
     yield from _way_back(status)
@@ -259,6 +261,15 @@ def _server(server: ServerProgress) -> str:
     if server.instance_id:
         parts.append(f"{server.instance_id} at {server.address}")
     return ", ".join(parts)
+
+
+def _hooks(results: Sequence[HookResult]) -> Iterator[Row]:
+    """One line: how the latest of them ended, those that failed before the others."""
+    if results:
+        failed = [result for result in results if result.outcome is HookOutcome.FAILED]
+        well = [result for result in results if result not in failed]
+        named = [f"{result.ref} at {result.place} {result.outcome}" for result in (*failed[::-1], *well[::-1])]
+        yield "hooks", _line("; ".join(_some(named, _HOOKS)))
 
 
 # --- the way back ----------------------------------------------------------------------------------------------

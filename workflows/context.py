@@ -53,6 +53,14 @@ class Context:
 
         A step that succeeds swallows the cancellation, so it has to be looked for.
         """
+        result: Result = await self.act(method, argument, policy, summary)
+        self.heed()
+        return result
+
+    async def act(
+        self, method: Callable[[Any, Argument], Result], argument: Argument, policy: ActivityPolicy, summary: str
+    ) -> Result:
+        """Do one activity, and remember until when an attempt that fell silent may still act."""
         if "heartbeat_timeout" in policy:
             await self.silent_acts_have_landed()
         began = workflow.now()
@@ -64,7 +72,6 @@ class Context:
             raise
         if _an_attempt_may_be_silent(policy, began):
             self.settled_by = _all_landed()
-        self.heed()
         return result
 
     async def silent_acts_have_landed(self, *, before_undo: bool = False) -> None:

@@ -6,13 +6,28 @@ with workflow.unsafe.imports_passed_through():
     from activities.mgn import ApplicationMigration, AwaitReplication
     from activities.source import ShutDownSources, SnapshotSources, Sources
     from migration import policies
-    from migration.request import Server, SourceSnapshot
+    from migration.request import HookTime, QuiesceMethod, Server, SourceSnapshot
+    from migration.status import Side
     from migration.steps import Step
     from workflows.checks import source_targets
     from workflows.context import Context, Scene
     from workflows.gate import turn_back_to_gate
+    from workflows.hooks import Hooks
     from workflows.launches import Launches
-    from workflows.saga import AwaitSourceHealth, EndCutover, FenceTarget, RemoveSnapshots, RestoreSource
+    from workflows.saga import (
+        AwaitSourceHealth,
+        EndCutover,
+        FenceTarget,
+        HooksAfterRollback,
+        HooksBeforeRollback,
+        RemoveSnapshots,
+        RestoreSource,
+    )
+    from workflows.tickets import ChangeControl
+
+
+_LOOKS_AFTER_STOP = 2
+"""What MGN says at the first look after the hooks may be older than they are."""
 
 
 class Cutover(Scene):
@@ -43,10 +58,50 @@ class Cutover(Scene):
                 AwaitSourceHealth(step=step, what="see the application healthy on the source", targets=targets)
             )
         context.register(RestoreSource(step=step, what="bring the source servers back", sources=sources))
+        self._register_hooks()
         context.register(FenceTarget(step=step, what="stop the launched instances", source_server_ids=ids))
 
-    async def caught_up(self) -> None:
-        """The last look before the source goes off: continuous, no lag, no backlog.
+    def _register_hooks(self) -> None:
+        step, mark, hooks = Step.CUTOVER, self._context.mark(Step.CUTOVER), Hooks(self._context)
+        if hooks.at(HookTime.AFTER_ROLLBACK):
+            self._context.register(HooksAfterRollback(step=step, what="run the hooks after a rollback", mark=mark))
+        if hooks.at(HookTime.BEFORE_ROLLBACK):
+            self._context.register(HooksBeforeRollback(step=step, what="run the hooks before a rollback", mark=mark))
+
+    async def quieten(self) -> None:
+        """The last moment of the source: the cutover is allowed still, the application stopped, nothing left to send.
+
+        Where hooks stop the application, the lag that counts is the one that is seen after them.
+        """
+        hooks, change = Hooks(self._context), ChangeControl(self._context)
+        stopped_by_hooks = hooks.at(HookTime.BEFORE_QUIESCE)
+        if not stopped_by_hooks:
+            await self._caught_up()
+        if self._status.down_since is None:
+            await self._still_allowed(change, caught_up=not stopped_by_hooks)
+        self.still_in_window()
+        await change.note(Step.CUTOVER, "the cutover begins: the source is stopped now")
+        self._journal.served_by(Side.NOBODY)
+        if stopped_by_hooks:
+            await hooks.run(HookTime.BEFORE_QUIESCE, self._context.mark(Step.CUTOVER))
+            await self._caught_up(looks=_LOOKS_AFTER_STOP)
+
+    async def _still_allowed(self, change: ChangeControl, *, caught_up: bool) -> None:
+        """Turn back while nothing is stopped, when the change ticket is not as it was at the gate.
+
+        One that cannot be read is waited for, and a source that had caught up then has to do so again.
+        """
+        while not (seen := await change.looked_at()).readable:
+            self._journal.changed(f"the source is not stopped yet: {seen.problem}")
+            await change.looked_at(known=seen)
+            if caught_up:
+                await self._caught_up()
+        if seen.problem is not None:
+            turn_back_to_gate(self._context, seen.problem)
+        self._context.heed()
+
+    async def _caught_up(self, looks: int = 1) -> None:
+        """Continuous, no lag, no backlog, so many looks in a row.
 
         A source that an earlier entry has switched off has nothing left to send, and MGN calls it stalled.
         """
@@ -59,7 +114,7 @@ class Cutover(Scene):
                 where=self._context.where,
                 source_server_ids=on,
                 max_lag=policies.NO_LAG,
-                stable_observations=1,
+                stable_observations=looks,
                 until=workflow.now() + self._request.quiesce.within,
             ),
             policies.waiting(self._request.quiesce.within),
@@ -74,6 +129,7 @@ class Cutover(Scene):
             sources=tuple(source for source in self._context.sources if source.server in names),
             within=self._request.quiesce.within,
             disconnect_nics=self._request.quiesce.disconnect_nics,
+            ask_guests=self._request.quiesce.method is QuiesceMethod.SHUTDOWN,
         )
         await self._context.do(
             Sources.shut_down_sources, request, policies.ACT, f"shut down {', '.join(sorted(names))}"[:200]

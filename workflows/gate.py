@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from migration.steps import Step
     from workflows.context import Context, Scene
     from workflows.saga import RestoreNames, Stop
+    from workflows.tickets import ChangeControl
     from workflows.together import together
 
 
@@ -35,6 +36,7 @@ class Gate(Scene):
     def __init__(self, context: Context) -> None:
         """Guard one migration's cutover."""
         super().__init__(context)
+        self._change = ChangeControl(context)
         self._lowered_at: datetime | None = None
         self._opened = False
         self._changed: ReplicationChanged | None = None
@@ -45,6 +47,7 @@ class Gate(Scene):
         while not self._opened:
             self._changed = None
             await self._publish_evidence()
+            await self._change.note(Step.APPROVE, f"at the gate, with the evidence {self._status.evidence_hash}")
             await together(
                 lambda: self._opened or self._changed is not None,
                 self._open_in_time(),
@@ -63,6 +66,7 @@ class Gate(Scene):
                 await self._lower_ttl_in_time()
             await self._until(self._may_start(), "the window, and the old DNS TTL, to be waited out")
             await self._context.until_resumed()
+            await self._change.allows()
             self._opened = self._is_open()
 
     # --- evidence --------------------------------------------------------------------------------------------
@@ -76,6 +80,7 @@ class Gate(Scene):
         )
         remember_replication(self._context, observed)
         status = self._status
+        hooks = [result.model_dump(mode="json", by_alias=True) for result in status.hooks]
         status.evidence = {
             "migrationId": status.migration_id,
             "generation": status.generation,
@@ -85,6 +90,7 @@ class Gate(Scene):
             "testReason": self._request.test.reason,
             "findings": [finding.model_dump(mode="json", by_alias=True) for finding in status.findings],
             "acknowledged": [known.model_dump(mode="json", by_alias=True) for known in status.acknowledged],
+            **({"hooks": hooks} if hooks else {}),
             "undo": [line.model_dump(mode="json", by_alias=True) for line in status.undo],
         }
         status.evidence_hash = sha256_hex(status.evidence)

@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from migration.request import (
         AgentInstall,
         CheckTime,
+        HookTime,
         Network,
         SoakEnd,
         SourceAfter,
@@ -46,6 +47,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.carried import Carried
     from workflows.cutover import Cutover
     from workflows.gate import Gate, remember_replication, within_window
+    from workflows.hooks import Hooks
     from workflows.launches import Launches
     from workflows.retirement import Retirement
     from workflows.saga import (
@@ -55,6 +57,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.soak import Watch
     from workflows.story import Story
     from workflows.switch import Switch
+    from workflows.tickets import ChangeControl
 
 
 @workflow.defn
@@ -102,6 +105,9 @@ class MigrationWorkflow(Story):
     @property
     def _launches(self) -> Launches:
         return Launches(self._context)
+
+    async def _hooks(self, place: HookTime, step: Step) -> None:
+        await Hooks(self._context).run(place, self._context.mark(step))
 
     async def _forward(self) -> None:
         """The runbook."""
@@ -305,14 +311,14 @@ class MigrationWorkflow(Story):
         cutover = Cutover(self._context)
         cutover.still_in_window()
         cutover.register_way_back()
-        await cutover.caught_up()
-        cutover.still_in_window()
-        self._journal.served_by(Side.NOBODY)
+        await cutover.quieten()
         for tier in reversed(self._context.tiers()):
             await cutover.shut_down(tier)
+        await self._hooks(HookTime.AFTER_QUIESCE, Step.CUTOVER)
         await cutover.snapshot_sources()
         for number, tier in enumerate(self._context.tiers(), start=1):
             await cutover.launch_tier(number, tier)
+        await self._hooks(HookTime.AFTER_LAUNCH, Step.CUTOVER)
 
     # --- verify ----------------------------------------------------------------------------------------------
 
@@ -327,10 +333,13 @@ class MigrationWorkflow(Story):
         """Users follow DNS to the target. From the first record on it may take writes that the source lacks."""
         switch = Switch(self._context)
         await switch.note_addresses()
+        await self._hooks(HookTime.BEFORE_SWITCH, Step.SWITCH)
         await switch.protect()
         await switch.names()
         self._journal.served_by(Side.TARGET)
+        await ChangeControl(self._context).note(Step.SWITCH, "users are sent to the target")
         await switch.record_move()
+        await self._hooks(HookTime.AFTER_SWITCH, Step.SWITCH)
 
     # --- soak ------------------------------------------------------------------------------------------------
 
@@ -363,6 +372,7 @@ class MigrationWorkflow(Story):
         await self._only_forward(
             ApplicationMigration.finalize_cutover, request, "finalize the cutover in MGN", skippable=False
         )
+        await ChangeControl(self._context).succeeded()
 
     # --- decommission ----------------------------------------------------------------------------------------
 
@@ -372,6 +382,9 @@ class MigrationWorkflow(Story):
         started = self._journal.progress(Step.DECOMMISSION).started or workflow.now()
         retirement = Retirement(self._context, self._only_forward)
         await retirement.grace(started + self._request.grace)
+        await self._insist(
+            lambda: self._hooks(HookTime.BEFORE_DECOMMISSION, Step.DECOMMISSION), "run the hooks before decommission"
+        )
         records = SourceServers(where=self._context.where, source_server_ids=self._context.record_ids)
         await self._only_forward(ApplicationMigration.archive, records, "archive the MGN records")
         if self._request.source_after is SourceAfter.DELETE:

@@ -19,12 +19,15 @@ with workflow.unsafe.imports_passed_through():
     from migration.status import Awaiting, LeftUndone, Phase, Preserved, Side, StepState, UndoResult
     from migration.steps import Step
     from workflows.context import Context, Scene
+    from workflows.hooks import Hooks
     from workflows.journal import failure_of
     from workflows.saga import (
         AwaitSourceHealth,
         EndCutover,
         EndTest,
         FenceTarget,
+        HooksAfterRollback,
+        HooksBeforeRollback,
         Rank,
         RemoveReplication,
         RemoveSnapshots,
@@ -134,6 +137,8 @@ class WayBack(Scene):
 
     async def _perform(self, undo: Undo) -> None:
         match undo:
+            case HooksBeforeRollback() | HooksAfterRollback():
+                await Hooks(self._context).run(undo.place, undo.mark)
             case FenceTarget():
                 await self._fence(undo)
             case RestoreSource():

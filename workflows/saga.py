@@ -2,7 +2,8 @@
 
 Every record is registered before its step acts, takes inputs that do not depend on the act's result, and is
 tolerant of there being nothing to undo. A rollback works through them newest first within one order:
-fence the target, then bring the source back, then its health, then DNS, then MGN, then clean up.
+fence the target, then bring the source back, then its health, then DNS, then MGN, then clean up. The request's own
+hooks for a rollback come before the fence, and between the source and its health.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from activities.looks import HealthTarget
 from activities.prerequisites import SourceFacts
 from migration.marks import Mark
 from migration.models import Model
-from migration.request import RollbackTo
+from migration.request import HookTime, RollbackTo
 from migration.status import Phase
 from migration.steps import Step
 
@@ -32,14 +33,20 @@ class Stop(Model):
 
 
 class Rank(IntEnum):
-    """The order of a rollback: at no instant may both sides accept work."""
+    """The order of a rollback: at no instant may both sides accept work.
 
-    FENCE = 0
-    SOURCE = 1
-    HEALTH = 2
-    NAMES = 3
-    REPLICATION = 4
-    CLEAN_UP = 5
+    What the application itself does comes while it still runs on the target, and when its source machines are back:
+    what a hook has stopped there has to run before the application can be healthy.
+    """
+
+    LAST_WORDS = 0
+    FENCE = 1
+    SOURCE = 2
+    APPLICATION = 3
+    HEALTH = 4
+    NAMES = 5
+    REPLICATION = 6
+    CLEAN_UP = 7
 
 
 class UndoRecord(Model):
@@ -60,6 +67,31 @@ class UndoRecord(Model):
     def resources(self) -> tuple[str, ...]:
         """What it concerns, by the names used there."""
         return ()
+
+
+class RollbackHooks(UndoRecord):
+    """The hooks of the request for a rollback, at one of its two places."""
+
+    place: ClassVar[HookTime]
+    where = "the application's own hooks, as the request has them"
+    who = "who operates the application"
+    mark: Mark
+
+
+class HooksBeforeRollback(RollbackHooks):
+    """The hooks that run before anything is undone."""
+
+    rank = Rank.LAST_WORDS
+    place = HookTime.BEFORE_ROLLBACK
+    kind: Literal["hooksBeforeRollback"] = "hooksBeforeRollback"
+
+
+class HooksAfterRollback(RollbackHooks):
+    """The hooks that run when the source machines are back, such as to start what a hook has stopped."""
+
+    rank = Rank.APPLICATION
+    place = HookTime.AFTER_ROLLBACK
+    kind: Literal["hooksAfterRollback"] = "hooksAfterRollback"
 
 
 class FenceTarget(UndoRecord):
@@ -225,8 +257,10 @@ def _machines(sources: Sequence[SourceFacts]) -> tuple[str, ...]:
 
 
 Undo = Annotated[
-    FenceTarget
+    HooksBeforeRollback
+    | FenceTarget
     | RestoreSource
+    | HooksAfterRollback
     | AwaitSourceHealth
     | RestoreNames
     | EndTest

@@ -43,6 +43,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.journal import PHASE, Journal, failure_of, introduce
     from workflows.rollback import WayBack
     from workflows.saga import Stop
+    from workflows.tickets import ChangeControl
 
 _GATE = STEPS.index(Step.APPROVE)
 _SAFE_TO_SKIP = frozenset({Step.VERIFY, Step.DECOMMISSION})
@@ -207,10 +208,18 @@ class Story(TakesDecisions):
         self, method: Callable[..., Any], argument: Any, summary: str, *, skippable: bool = True
     ) -> None:
         """An act after the point of no return: tried without end, and with a person's help where that is needed."""
+
+        async def act() -> None:
+            await workflow.execute_activity_method(method, argument, summary=summary, **policies.FORWARD)
+
+        await self._insist(act, summary, skippable=skippable)
+
+    async def _insist(self, act: Play, summary: str, *, skippable: bool = True) -> None:
+        """Go on only when it is done, or when a person leaves it out."""
         choices = ("retry", "skip") if skippable else ("retry",)
         while True:
             try:
-                await workflow.execute_activity_method(method, argument, summary=summary, **policies.FORWARD)
+                await act()
             except FailureError as error:
                 failure = failure_of(error)
                 if await self._ask(f"{summary} failed, after the point of no return: {failure.message}", choices):
@@ -318,6 +327,7 @@ class Story(TakesDecisions):
         reached_gate = self._journal.progress(Step.APPROVE).entry > 0
         depth = stop.to if reached_gate else RollbackTo.START
         way_back = WayBack(self._context)
+        await ChangeControl(self._context).rolls_back(stop.reason)
         await way_back.go(depth, stop.reason)
         later = self._context.desk.stop
         if depth is RollbackTo.READY and later is not None and later.to is RollbackTo.START:
@@ -347,6 +357,7 @@ class Story(TakesDecisions):
             self._status.failure = None
         if phase is Phase.FAILED and not self._status.generation:
             self._status.served_by = Side.UNKNOWN
+        await ChangeControl(self._context).ended(phase, message)
         if self._claimed:
             message = await self._finish_claim(phase, message)
         self._status.ended = workflow.now()

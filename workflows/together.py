@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
+
+Result = TypeVar("Result")
 
 
 async def together(enough: Callable[[], bool], *parts: Coroutine[Any, Any, None], summary: str) -> None:
@@ -31,6 +33,24 @@ async def together(enough: Callable[[], bool], *parts: Coroutine[Any, Any, None]
         task.result()
 
 
+async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do what must not be left in the middle: a cancellation is heard when it has ended.
+
+    Raises:
+        asyncio.CancelledError: It was cancelled meanwhile, whatever came of the work.
+    """
+    task, cancelled = asyncio.create_task(work), None
+    while not task.done():
+        try:
+            await workflow.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        _failed(task)
+        raise cancelled
+    return task.result()
+
+
 async def _end(tasks: "list[asyncio.Task[None]]") -> None:
     """Cancel and wait; how a cancelled one fails says nothing, but asyncio wants it to be looked at."""
     for task in tasks:
@@ -40,5 +60,5 @@ async def _end(tasks: "list[asyncio.Task[None]]") -> None:
         _failed(task)
 
 
-def _failed(task: "asyncio.Task[None]") -> bool:
+def _failed(task: "asyncio.Task[Any]") -> bool:
     return task.done() and not task.cancelled() and task.exception() is not None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_network
 
+from activities.checks.hooks import runs_hooks
 from activities.checks.looks import answers, look_lines
 from activities.running import side_by_side
 from migration.errors import Conflict, NotFound, SourcePreparationError
@@ -36,9 +37,9 @@ class AgentLook:
 def find_managed_instances(
     request: MigrationRequest, commands: RemoteCommands, found: dict[str, str]
 ) -> Iterator[Finding]:
-    """Look up every machine that gets its agent through Systems Manager, and put those online into `found`."""
+    """Look up every machine that Systems Manager is to command, and put those online into `found`."""
     for index, server in enumerate(request.servers):
-        if server.agent_install is not AgentInstall.SSM:
+        if server.agent_install is not AgentInstall.SSM and not runs_hooks(request, server.name):
             continue
         path = f"$.source.servers[{index}].ssmInstanceId"
         try:
@@ -61,7 +62,8 @@ def check_agents(
     Raises:
         Unavailable: A machine could not be reached: the look is made again.
     """
-    servers = [server for server in request.servers if server.name in look.managed.keys() - look.installed]
+    unseen = look.managed.keys() - look.installed
+    servers = [one for one in request.servers if one.name in unseen and one.agent_install is AgentInstall.SSM]
     if not servers:
         return
     staging = _staging_address(request, cloud)

@@ -260,6 +260,29 @@ CATALOGUE: Mapping[FindingCode, Meaning] = {
         "The CMDB has no such item.",
         "Correct the item's id, or create the item.",
     ),
+    # --- hooks and the change ticket -----------------------------------------------------------------------------
+    FindingCode.HOOK_IMPOSSIBLE: _critical(
+        "A hook cannot run at its place, since its machine is off then; or hooks alone are to make the source quiet, "
+        "and none does.",
+        "Move the hook to a place where its machine runs, or let it be a webhook; with quiesce.method hookOnly, add "
+        "one beforeQuiesce on the source with onFailure fail.",
+    ),
+    FindingCode.HOOK_REFUSED: _critical(
+        "The URL of a webhook leads where none may go.",
+        "Name an endpoint that may be called.",
+    ),
+    FindingCode.HOOK_FAILED: _warning(
+        "A hook with onFailure warn has failed, while the migration ran.",
+        "See what the hook was to do, and do it by hand where it matters.",
+    ),
+    FindingCode.CHANGE_MISSING: _critical(
+        "ServiceNow has no change ticket of that number.",
+        "Name a change ticket that exists, and that the connection's account may read.",
+    ),
+    FindingCode.CHANGE_OVER: _critical(
+        "The change ticket is closed or cancelled.",
+        "Ask for a new change, and name its ticket.",
+    ),
     # --- Cloud Migration Factory ---------------------------------------------------------------------------------
     FindingCode.FACTORY_WAVE_MISSING: _critical(
         "CMF has no wave of that id.",

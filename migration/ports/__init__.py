@@ -35,6 +35,7 @@ from migration.ports.replication import (
     SourceServer,
 )
 from migration.ports.source import (
+    CommandLook,
     CommandResult,
     Commands,
     Hypervisors,
@@ -48,11 +49,13 @@ from migration.ports.source import (
 )
 from migration.ports.store import Claim, MigrationStore, RowPage, RowsWanted
 from migration.ports.target import Clouds, Subnet, TargetCloud, TargetInstance, Where
+from migration.ports.tickets import Ticket, TicketSystem, TicketSystems
 
 __all__ = [
     "BusEvent",
     "Claim",
     "Clouds",
+    "CommandLook",
     "CommandResult",
     "Commands",
     "ConfigurationDatabase",
@@ -96,6 +99,9 @@ __all__ = [
     "Subnet",
     "TargetCloud",
     "TargetInstance",
+    "Ticket",
+    "TicketSystem",
+    "TicketSystems",
     "Webhook",
     "Where",
 ]

@@ -1,6 +1,6 @@
 """The source side: the hypervisor, and commands inside a machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -115,6 +115,17 @@ class CommandResult(Model):
     error: str = ""
 
 
+class CommandLook(Model):
+    """A command so far: its status in the service's own words, and whether it has ended, and well."""
+
+    status: str
+    ended: bool
+    succeeded: bool
+    exit_code: int = -1
+    output: str = ""
+    error: str = ""
+
+
 class RemoteCommands(Protocol):
     """Commands inside a machine (SSM Run Command)."""
 
@@ -123,6 +134,31 @@ class RemoteCommands(Protocol):
 
     def run(self, instance_id: str, lines: Sequence[str], *, os: str, comment: str, within: timedelta) -> CommandResult:
         """Run shell (linux) or PowerShell (windows) lines and wait for their end, at most `within`."""
+
+    def find_command(self, instance_id: str, comment: str) -> str | None:
+        """The id of the command that was sent there with this comment, whatever has become of it."""
+
+    def send(
+        self,
+        instance_id: str,
+        document: str,
+        parameters: Mapping[str, Sequence[str]],
+        *,
+        comment: str,
+        within: timedelta,
+    ) -> str:
+        """Send a document and return the command's id, without waiting for its end.
+
+        A machine that it has not reached `within` that time never gets it.
+
+        Raises `Unavailable` when the machine takes no commands now.
+        """
+
+    def look_at(self, command_id: str, instance_id: str) -> CommandLook:
+        """What has become of a command so far."""
+
+    def stop(self, command_id: str, instance_id: str) -> None:
+        """Ask for a command to be ended; it may have ended already, or go on all the same."""
 
 
 Hypervisors = Callable[[str], SourceHypervisor]

@@ -12,7 +12,7 @@ from moto.ssm.models import ssm_backends
 
 from adapters.ssm import Ssm
 from localcloud.world import SourceMachine
-from migration.errors import Conflict, NotFound, SourcePreparationError, Unavailable
+from migration.errors import Conflict, MigrationExecutionError, NotFound, SourcePreparationError, Unavailable
 from migration.marks import Mark
 from migration.steps import Step
 from tests.contracts.aws_cloud import ACCOUNT, REGION, Cloud, local_aws
@@ -201,3 +201,65 @@ def test_an_invocation_may_show_up_late(commands: Ssm, cloud: Cloud, machine: So
 def test_windows_lines_run_in_powershell(commands: Ssm, cloud: Cloud, machine: SourceMachine, mark: str) -> None:
     commands.run(machine.managed_instance_id, ["Get-Date"], os="windows", comment=mark, within=SOON)
     assert cloud.calls("SendCommand")[-1].detail["DocumentName"] == "AWS-RunPowerShellScript"
+
+
+# --- documents ---------------------------------------------------------------------------------------------------
+
+STOP = {"commands": ["systemctl stop billing"]}
+
+
+def send(commands: Ssm, machine: SourceMachine, mark: str, document: str = "AWS-RunShellScript") -> str:
+    return commands.send(machine.managed_instance_id, document, STOP, comment=mark, within=SOON)
+
+
+def test_a_document_is_sent_with_its_parameters_and_ends(
+    commands: Ssm, cloud: Cloud, machine: SourceMachine, mark: str
+) -> None:
+    seen = commands.look_at(send(commands, machine, mark), machine.managed_instance_id)
+    assert (seen.status, seen.ended, seen.succeeded, seen.exit_code) == ("Success", True, True, 0)
+    assert cloud.calls("SendCommand")[-1].detail["DocumentName"] == "AWS-RunShellScript"
+
+
+def test_a_document_whose_reply_was_lost_is_found_by_its_comment_and_only_on_its_machine(
+    commands: Ssm, cloud: Cloud, machine: SourceMachine, mark: str
+) -> None:
+    key = f"{mark}/{'x' * 120}"
+    assert commands.find_command(machine.managed_instance_id, key) is None
+    cloud.lose_reply("ssm", "SendCommand", machine.managed_instance_id)
+    with pytest.raises(Unavailable):
+        send(commands, machine, key)
+    found = commands.find_command(machine.managed_instance_id, key)
+    assert found is not None
+    assert commands.look_at(found, machine.managed_instance_id).succeeded
+    assert commands.find_command(cloud.machines[1].managed_instance_id, key) is None
+    assert commands.find_command(machine.managed_instance_id, f"{mark}/other") is None
+
+
+@pytest.mark.parametrize("status", ["Failed", "TimedOut", "Cancelled"])
+def test_a_document_that_ended_badly_is_found_as_it_ended(
+    commands: Ssm, cloud: Cloud, machine: SourceMachine, mark: str, status: str
+) -> None:
+    with after_sending(cloud, lambda one: one.update(Status=status, StatusDetails=status, ResponseCode=3)):
+        command_id = send(commands, machine, mark)
+    assert commands.find_command(machine.managed_instance_id, mark) == command_id
+    seen = commands.look_at(command_id, machine.managed_instance_id)
+    assert (seen.status, seen.ended, seen.succeeded, seen.exit_code) == (status, True, False, 3)
+
+
+def test_a_document_that_goes_on_is_no_end_and_may_be_told_to_stop(
+    commands: Ssm, cloud: Cloud, machine: SourceMachine, mark: str
+) -> None:
+    with after_sending(cloud, lambda one: one.update(Status="InProgress", StatusDetails="InProgress")):
+        command_id = send(commands, machine, mark)
+    assert not commands.look_at(command_id, machine.managed_instance_id).ended
+    commands.stop(command_id, machine.managed_instance_id)
+
+
+def test_a_document_that_there_is_not_is_refused_for_good(commands: Ssm, machine: SourceMachine, mark: str) -> None:
+    with pytest.raises(MigrationExecutionError, match="InvalidDocument"):
+        send(commands, machine, mark, "Stop-Nothing")
+
+
+def test_a_machine_that_is_not_there_takes_no_document_now(commands: Ssm, mark: str) -> None:
+    with pytest.raises(Unavailable, match="takes no commands now"):
+        commands.send("mi-0123456789abcdef0", "AWS-RunShellScript", STOP, comment=mark, within=SOON)

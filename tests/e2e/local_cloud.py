@@ -307,9 +307,10 @@ class LocalCloud:
         migration_id = f"mig-{application}"
 
         async def heard() -> bool:
-            return await asyncio.to_thread(self.systems.heard_the_end, migration_id, application)
+            callbacks = await asyncio.to_thread(self.systems.heard_the_end, migration_id, application)
+            return callbacks and await asyncio.to_thread(self.systems.ticket_is_told, application, migration_id)
 
-        await until(f"the last callback of {migration_id}", heard, within=30)
+        await until(f"the last callback of {migration_id}, and its last work note", heard, within=30)
         lines = await asyncio.to_thread(
             report, self.systems, application, migration_id, ending, tests=tests, cutovers=cutovers
         )

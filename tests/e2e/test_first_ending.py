@@ -96,6 +96,29 @@ async def test_every_kind_of_check_was_seen_by_address_in_the_test_and_through_d
     assert len([comment for comment in commands if comment.startswith(f"{MIGRATION}/1/test/1 ")]) == 1
 
 
+async def test_hooks_run_once_each_and_the_change_ticket_hears_of_it_all(cloud: LocalCloud, stories: Stories) -> None:
+    told = await stories.told(completes)
+    assert await cloud.wrong_lines("billing", "target") == []
+    assert [(result.place, result.outcome, result.key) for result in told.last.hooks] == [
+        ("beforeQuiesce", "succeeded", f"{MIGRATION}/1/cutover/1/hook-0"),
+        ("beforeSwitch", "succeeded", f"{MIGRATION}/1/switch/1/hook-1"),
+    ]
+    (webhook,) = cloud.systems.hooks(MIGRATION)
+    assert (webhook["verified"], webhook["webhookId"]) == (True, told.last.hooks[1].key)
+    change = cloud.systems.change("billing")
+    assert (change["state"], change["close_code"]) == ("Closed", "successful")
+    marks = [line for line in change["work_notes"].splitlines() if line.startswith(f"[{MIGRATION}/")]
+    assert sorted(marks) == [
+        f"[{MIGRATION}/1/{step}]"
+        for step in (
+            "approve/1/ticket-approve",
+            "cutover/1/ticket-cutover",
+            "finalize/1/ticket-end",
+            "switch/1/ticket-switch",
+        )
+    ]
+
+
 async def test_callbacks_arrive_signed_and_in_order_without_a_gap(cloud: LocalCloud, stories: Stories) -> None:
     await stories.told(completes)
     assert await cloud.wrong_lines("billing", "target") == []

@@ -1,11 +1,11 @@
 """Systems Manager in memory, with machines on which the MGN agent can be installed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from migration.errors import NotFound, SourcePreparationError
-from migration.ports import CommandResult, ManagedInstance
+from migration.ports import CommandLook, CommandResult, ManagedInstance
 from tests.fakes.calls import Faulty
 from tests.fakes.mgn import FakeReplication
 
@@ -36,6 +36,9 @@ class FakeCommands(Faulty):
         self.looks: list[tuple[str, str]] = []
         self.look_ends: SourcePreparationError | None = None
         self.exit_codes: dict[str, list[int]] = {}
+        self.sent: dict[str, tuple[str, str, str, dict[str, list[str]]]] = {}
+        self.command_looks: list[CommandLook] = []
+        self.stopped: list[str] = []
         self._replication = replication
 
     def add(self, instance_id: str, name: str, *, online: bool = True) -> None:
@@ -82,3 +85,33 @@ class FakeCommands(Faulty):
                 pass
             return CommandResult(command_id=f"c-{len(self.effects)}", exit_code=code)
         return CommandResult(command_id=f"c-{len(self.effects)}", exit_code=0)
+
+    def find_command(self, instance_id: str, comment: str) -> str | None:
+        self.look("find_command")
+        return next((one for one, sent in self.sent.items() if sent[:2] == (instance_id, comment)), None)
+
+    def send(
+        self,
+        instance_id: str,
+        document: str,
+        parameters: Mapping[str, Sequence[str]],
+        *,
+        comment: str,
+        within: timedelta,
+    ) -> str:
+        command_id = f"c-{len(self.sent) + 1}"
+        with self.effect("send", instance_id, comment):
+            plain = {name: list(values) for name, values in parameters.items()}
+            self.sent[command_id] = (instance_id, comment, document, plain)
+        return command_id
+
+    def look_at(self, command_id: str, instance_id: str) -> CommandLook:
+        self.look("look_at")
+        assert self.sent[command_id][0] == instance_id
+        if not self.command_looks:
+            return CommandLook(status="Success", ended=True, succeeded=True, exit_code=0)
+        return self.command_looks.pop(0) if len(self.command_looks) > 1 else self.command_looks[0]
+
+    def stop(self, command_id: str, instance_id: str) -> None:
+        assert self.sent[command_id][0] == instance_id
+        self.stopped.append(command_id)

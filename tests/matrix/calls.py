@@ -21,6 +21,7 @@ _RECORDS = frozenset(
         ("dynamodb", "PutItem"),
         ("callback", "deliver"),
         ("events", "PutEvents"),
+        ("change", "update"),
         ("cmf", "updateServer"),
         ("cmf", "updateWave"),
     }

@@ -166,7 +166,7 @@ ACTIVITY = "activity"
 
 _RECORDS = frozenset(
     {
-        *("dynamodb", "callback", "events", "cmf"),
+        *("dynamodb", "callback", "events", "cmf", "change"),
         *("save_state", "deliver_callback", "put_events", "tell_servers", "tell_wave", "write_wave"),
     }
 )

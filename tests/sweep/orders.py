@@ -33,7 +33,7 @@ ACT_BOUND = timedelta(seconds=9)
 """Of a sweep's workers: as much longer than the silence after which an attempt counts as dead as in `policies.py`."""
 
 _STOPPED_WITHIN = 0.05
-_BESIDE = frozenset({"dynamodb", "callback", "events", "cmf", "sqs", "application"})
+_BESIDE = frozenset({"dynamodb", "callback", "events", "cmf", "change", "sqs", "application"})
 """Services whose entries are no calls of an activity that acts."""
 
 Event = Literal["began", "returned", "raised", "obeyed"]

@@ -134,6 +134,7 @@ class Run:
             outcome.seconds = time.monotonic() - began
             if ended:
                 await self._callbacks_leave()
+                await self._notes_leave()
         outcome.calls = tuple(site.calls[calls:])
         outcome.told = [told for workflow in self._workflows for told in site.orders.told(workflow)]
         self._take_back()
@@ -268,6 +269,16 @@ class Run:
             said = f"{status.phase}: {status.message} {pending}"
         self._outcome.problems.append(f"does not end: {said}")
         await self._handle.terminate("given up by the sweep")
+
+    async def _notes_leave(self) -> None:
+        """The change ticket hears of the end when its own workflow has come to it."""
+        deadline, names = time.monotonic() + _CALLBACKS_WITHIN, self._names
+        told = self._site.systems.ticket_is_told
+        while not await asyncio.to_thread(told, names.application, names.migration_id):
+            if time.monotonic() > deadline:
+                self._outcome.problems.append(f"its ticket was not told within {_CALLBACKS_WITHIN:.0f} s")
+                return
+            await asyncio.sleep(_LOOK)
 
     async def _callbacks_leave(self) -> None:
         """Wait for what goes on when it has ended: its callbacks, and what its wave is told."""

@@ -25,7 +25,7 @@ from tests.sweep.site import Site, site
 LANES = 6
 APPLICATIONS = 96
 
-_TOGETHER = frozenset({"dynamodb", "callback", "events", "cmf"})
+_TOGETHER = frozenset({"dynamodb", "callback", "events", "cmf", "change"})
 """Services whose points are met in one run: they are records of what happens, not what happens."""
 
 

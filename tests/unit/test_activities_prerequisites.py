@@ -19,6 +19,7 @@ from tests.fakes.mgn import FakeReplication
 from tests.fakes.names import FakeNames
 from tests.fakes.ssm import FakeCommands
 from tests.fakes.store import FakeStore
+from tests.fakes.tickets import FakeTickets, a_ticket
 from tests.fakes.vcenter import FakeHypervisor
 
 PRODUCTION, TEST, STAGING = "subnet-0a1b2c3d", "subnet-0d3c2b1a", "subnet-0e5f6a7b"
@@ -77,6 +78,7 @@ class World:
         self.hypervisor, self.mgn, self.cloud = FakeHypervisor(), FakeReplication(), FakeCloud()
         self.commands, self.names = FakeCommands(self.mgn), FakeNames("example.internal")
         self.database, self.webhook = FakeDatabase({"ci-1": {}}), FakeWebhook()
+        self.tickets = FakeTickets(a_ticket())
         self.vcenters, self.servicenows = {"vcenter-1"}, {"servicenow-1"}
         self.quota, self.store = 150, FakeStore()
         self.connections, self.factory = {"", "cmf-1"}, FakeFactory()
@@ -123,6 +125,7 @@ class World:
             self.webhook,
             self.store,
             self.quota,
+            lambda _: self.tickets,
         )
 
     def check(self, **changes: Any) -> Prerequisites:
@@ -591,3 +594,61 @@ def test_an_id_that_has_ended_for_good_is_critical(world: World, ended: str, *, 
 def test_a_migration_does_not_stumble_over_its_own_claim(world: World) -> None:
     claimed(world, "mig-billing", ["vcenter-1/web"])
     assert world.found() == []
+
+
+# --- hooks and the change ticket -----------------------------------------------------------------------------------
+
+
+def hooks(*parts: dict[str, Any]) -> dict[str, Any]:
+    name = document()["source"]["servers"][0]["name"]
+    usual = {"at": "beforeQuiesce", "on": "source", "server": name, "type": "ssm", "ref": "AWS-RunShellScript"}
+    return {"hooks": [usual | part for part in parts]}
+
+
+@pytest.mark.parametrize(
+    ("on", "at"),
+    [
+        *(("source", at) for at in ("beforeQuiesce", "afterRollback")),
+        *(("target", at) for at in ("afterLaunch", "beforeSwitch", "afterSwitch", "beforeRollback")),
+        ("target", "beforeDecommission"),
+    ],
+)
+def test_a_command_may_run_while_its_machine_runs(world: World, on: str, at: str) -> None:
+    assert world.found(**hooks({"on": on, "at": at})) == []
+
+
+@pytest.mark.parametrize(
+    ("on", "at"),
+    [
+        *(("source", at) for at in ("afterQuiesce", "afterLaunch", "beforeSwitch", "beforeRollback")),
+        *(("target", at) for at in ("beforeQuiesce", "afterQuiesce", "afterRollback")),
+    ],
+)
+def test_a_command_cannot_run_on_a_machine_that_is_off_by_then(world: World, on: str, at: str) -> None:
+    assert world.found(**hooks({"on": on, "at": at})) == [("HOOK_IMPOSSIBLE", Severity.CRITICAL)]
+    assert world.found(**hooks({"on": on, "at": at, "type": "webhook"})) == []
+
+
+def test_a_webhook_must_be_allowed_as_a_callback_is(world: World) -> None:
+    world.webhook.refusal = "no scheme"
+    found = world.found(**hooks({"type": "webhook"}), callbackUrl=None)
+    assert found == [("HOOK_REFUSED", Severity.CRITICAL)]
+
+
+@pytest.mark.parametrize(
+    "part", [{"at": "afterQuiesce", "type": "webhook"}, {"onFailure": "warn"}, {"on": "target", "type": "webhook"}]
+)
+def test_a_source_that_hooks_alone_make_quiet_needs_such_a_hook(world: World, part: dict[str, str]) -> None:
+    quiesce = {"quiesce": {"method": "hookOnly"}}
+    assert world.found(**hooks(part), **quiesce) == [("HOOK_IMPOSSIBLE", Severity.CRITICAL)]
+    assert world.found(**hooks({}), **quiesce) == []
+
+
+def test_a_change_ticket_must_exist_and_not_be_over(world: World) -> None:
+    def change(number: str) -> dict[str, Any]:
+        return {"change": {"system": "servicenow", "connection": "servicenow-1", "number": number}}
+
+    world.tickets = FakeTickets(a_ticket(), a_ticket("CHG0030002", over=True, state="Closed"))
+    assert world.found(**change("CHG0030001")) == []
+    assert world.found(**change("CHG0030002")) == [("CHANGE_OVER", Severity.CRITICAL)]
+    assert world.found(**change("CHG0030003")) == [("CHANGE_MISSING", Severity.CRITICAL)]

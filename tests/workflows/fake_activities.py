@@ -15,6 +15,7 @@ from activities.cmdb import ItemsBefore, ReadItems, RecordMove, RestoreItems, Re
 from activities.dns import ChangeRecords, RecordsWatched, WatchRecords
 from activities.events import EventsPut, PutEvents
 from activities.health import AwaitHealth, HealthResults, HealthWatched, WatchHealth
+from activities.hooks import AwaitHook, HookRun, RunHook
 from activities.looks import result_of
 from activities.mgn import (
     AwaitJob,
@@ -47,8 +48,10 @@ from activities.target import (
     PreserveTargets,
     TargetsOf,
 )
+from activities.tickets import AwaitTicket, RecordOnTicket, TicketState
 from activities.watching import ReplicationChanged, WatchReplication
 from migration.ports import ConfigurationItem, Delivery, RecordSet
+from migration.request import HookType
 from tests.workflows.worlds import World, looked_in_vain
 
 
@@ -65,11 +68,11 @@ class FakeActivities:
         names = [name for name, member in vars(FakeActivities).items() if hasattr(member, _DEFINITION)]
         return [getattr(self, name) for name in names]
 
-    async def _enter(self, argument: Any) -> World:
+    async def _enter(self, argument: Any, name: str | None = None) -> World:
         info = activity.info()
         workflow_id = info.workflow_id or ""
         world = self.worlds[next(part for part in workflow_id.split("/") if part in self.worlds)]
-        await world.called(info.activity_type, argument)
+        await world.called(name or info.activity_type, argument)
         return world
 
     # --- state, callbacks ------------------------------------------------------------------------------------
@@ -306,6 +309,30 @@ class FakeActivities:
 
     @activity.defn
     async def restore_records(self, request: ChangeRecords) -> None:
+        await self._enter(request)
+
+    # --- hooks, change tickets -------------------------------------------------------------------------------
+
+    @activity.defn
+    async def run_hook(self, request: RunHook) -> HookRun:
+        await self._enter(request, f"run_hook {request.hook.at}")
+        return HookRun(command_id="c-1" if request.hook.type is HookType.SSM else None, said="begun")
+
+    @activity.defn
+    async def await_hook(self, request: AwaitHook) -> HookRun:
+        await self._enter(request)
+        return HookRun(said="done")
+
+    @activity.defn
+    async def await_ticket(self, request: AwaitTicket) -> TicketState:
+        world = await self._enter(request)
+        state = world.tickets.pop(0) if len(world.tickets) > 1 else world.tickets[0]
+        if state == request.known:
+            raise looked_in_vain("as it was")
+        return state
+
+    @activity.defn
+    async def record_on_ticket(self, request: RecordOnTicket) -> None:
         await self._enter(request)
 
     @activity.defn

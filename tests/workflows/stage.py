@@ -44,8 +44,16 @@ from workflows.carried import Carried
 from workflows.factory_wave import FactoryWaveWorkflow
 from workflows.migration import MigrationWorkflow
 from workflows.plan import PlanWorkflow
+from workflows.ticket_note import TicketNoteWorkflow
 
-WORKFLOWS = [MigrationWorkflow, CallbackWorkflow, AfterwordWorkflow, PlanWorkflow, FactoryWaveWorkflow]
+WORKFLOWS = [
+    MigrationWorkflow,
+    CallbackWorkflow,
+    AfterwordWorkflow,
+    PlanWorkflow,
+    FactoryWaveWorkflow,
+    TicketNoteWorkflow,
+]
 
 _ACTIVITIES_AT_ONCE = 200
 _LOOK = 0.03

@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.callbacks import DeliverCallback
 from activities.mgn import LaunchedServer
 from activities.state import SaveState
+from activities.tickets import TicketState
 from activities.watching import ReplicationChanged
 from migration.findings import Finding
 from migration.messages import Message
@@ -26,6 +27,8 @@ BOOKKEEPING = frozenset(
         "put_events",
         "claim_migration",
         "finish_claim",
+        "await_ticket",
+        "record_on_ticket",
         "observe_replication",
         "watch_replication",
         "watch_records",
@@ -122,6 +125,7 @@ class World:
         self.changed_evidence: list[ReplicationChanged] = []
         self.wrong_names: str | None = None
         self.post_launch: tuple[PostLaunchAction, ...] = ()
+        self.tickets: list[TicketState] = [TicketState()]
         self.launched: dict[str, tuple[LaunchedServer, ...]] = {}
         self._failures: dict[str, list[_Failure]] = {}
         self._holds: dict[str, list[Hold]] = {}
