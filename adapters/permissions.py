@@ -14,6 +14,7 @@ Permissions = Mapping[str, str]
 _QUEUE = "arn:{partition}:sqs:{region}:{account}:{request_queue}"
 _DEAD_LETTERS = "arn:{partition}:sqs:{region}:{account}:{dead_letter_queue}"
 _TABLE = "arn:{partition}:dynamodb:{region}:{account}:table/{state_table}"
+_BUS = "arn:{partition}:events:{region}:{account}:event-bus/{event_bus}"
 _SECRET = "arn:{partition}:secretsmanager:{region}:{account}:secret:*"  # noqa: S105  a name
 _INSTANCE = "arn:{partition}:ec2:{region}:{account}:instance/*"
 _TEMPLATE = "arn:{partition}:ec2:{region}:{account}:launch-template/*"
@@ -42,8 +43,10 @@ IN_OUR_ACCOUNT: Mapping[Role, Permissions] = {
         "sqs:DeleteMessage": _QUEUE,
         "sqs:ChangeMessageVisibility": _QUEUE,
         "sqs:SendMessage": _DEAD_LETTERS,
+        "events:PutEvents": _BUS,
     },
     Role.ORCHESTRATE: {
+        "events:PutEvents": _BUS,
         "sts:AssumeRole": "arn:{partition}:iam::*:role/*",
         "secretsmanager:GetSecretValue": _SECRET,
     },
@@ -51,6 +54,7 @@ IN_OUR_ACCOUNT: Mapping[Role, Permissions] = {
         "dynamodb:GetItem": _TABLE,
         "dynamodb:BatchGetItem": _TABLE,
         "dynamodb:Scan": _TABLE,
+        "dynamodb:Query": f"{_TABLE}/index/*",
         "dynamodb:PutItem": _TABLE,
         "dynamodb:UpdateItem": _TABLE,
         "dynamodb:DeleteItem": _TABLE,
@@ -60,7 +64,7 @@ IN_OUR_ACCOUNT: Mapping[Role, Permissions] = {
         "sqs:GetQueueAttributes": _QUEUE,
         "dynamodb:DescribeTable": _TABLE,
         "dynamodb:DescribeTimeToLive": _TABLE,
-        "events:DescribeEventBus": "arn:{partition}:events:{region}:{account}:event-bus/{event_bus}",
+        "events:DescribeEventBus": _BUS,
         "iam:SimulatePrincipalPolicy": "arn:{partition}:iam::{account}:role/*",
     },
 }
@@ -71,6 +75,7 @@ IN_TARGET_ACCOUNTS: Mapping[Role, Permissions] = {
         "mgn:DescribeSourceServers": _ANY,
         "mgn:DescribeJobs": _ANY,
         "mgn:DescribeJobLogItems": _ANY,
+        "mgn:ListSourceServerActions": _SERVER,
         "mgn:GetReplicationConfiguration": _SERVER,
         "mgn:UpdateReplicationConfiguration": _SERVER,
         "mgn:StartReplication": _SERVER,

@@ -18,7 +18,7 @@ _SHAPES = re.compile(
 
 _NAMED = re.compile(
     r"""(?ix)
-    (   \b(?: (?:proxy-)?authorization | vmware_soap_session | vmware-api-session-id | jsessionid
+    (   (?<![\w.])(?: (?:proxy-)?authorization | vmware_soap_session | vmware-api-session-id | jsessionid
            | glide_user_session | x-amz-security-token | x-vault-token )
       | (?: password | passwd | passphrase | secret_?access_?key | session_?token | client_?secret | api[_-]?key
           | access_?token | id_?token | refresh_?token )
@@ -29,7 +29,7 @@ _NAMED = re.compile(
     [^\s"',;&<>}]{3,}
     """
 )
-"""What follows a name that only a secret has."""
+"""What follows a name that only a secret has; a header's name at the end of a JSON path is a field, not a header."""
 
 _COOKIES = re.compile(r"""(?i)(\b(?:set-)?cookie["']?\s{0,8}[:=])[^\r\n}]{3,}""")
 """A header of cookies, to its end."""

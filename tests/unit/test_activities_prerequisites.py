@@ -176,8 +176,8 @@ def test_all_findings_come_at_once(world: World) -> None:
 
 
 def test_what_is_not_offered_yet_is_critical_and_named_by_its_path(world: World) -> None:
-    (finding,) = world.check(change={"number": "CHG0030001"}).findings
-    assert (finding.code, finding.severity, finding.path) == ("NOT_OFFERED", Severity.CRITICAL, "$.change")
+    (finding,) = world.check(cmdb={"system": "netbox", "connection": "netbox-1"}).findings
+    assert (finding.code, finding.severity, finding.path) == ("NOT_OFFERED", Severity.CRITICAL, "$.cmdb.system")
 
 
 def test_a_cutover_window_that_is_over_is_critical_unless_nothing_is_cut_over(world: World) -> None:

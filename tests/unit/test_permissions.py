@@ -45,7 +45,8 @@ def _calls() -> list[set[str]]:
     operations, found = _operations(), list[set[str]]()
     for path in ADAPTERS.rglob("*.py"):
         tree = ast.parse(path.read_text())
-        services = _services_of(tree) or ({"mgn", "ec2"} if path.parent.name == "mgn" else set())
+        services = _services_of(tree) | {one for one in SERVICES if path.stem.startswith(one)}
+        services = services or ({"mgn", "ec2"} if path.parent.name == "mgn" else set())
         for name in _named(tree):
             found.append({_needed(one) for one in operations.get(name, ()) if one.partition(":")[0] in services})
     return [candidates for candidates in found if candidates]
