@@ -31,6 +31,7 @@ SECRETS = {
     "a secret key by its name": 'aws_secret_access_key = "hunter2/K7MDENG/bPxRfiCYEXAMPLEKEY"',
     "a vCenter's cookie": 'Cookie: vmware_soap_session="hunter2-b33f"; Path=/; HttpOnly',
     "a vCenter's session": "vmware-api-session-id: hunter2b33f",
+    "a password of JSON in JSON": r'{"detail": "{\"password\": \"hunter2\"}"}',
     "a password of JSON": '{"user": "migrator", "password": "hunter2"}',
     "a private key": "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----",
 }
