@@ -190,10 +190,10 @@ def test_words_about_secrets_are_no_secrets(words: str) -> None:
 
 
 def test_a_long_text_is_searched_in_no_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for text in ("pass" * 50_000, "?" + "token" * 50_000, "a.b-c" * 50_000, "eyJ" * 50_000, "password" + " " * 200_000):
         redact_text(text)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 # --- hostile content ---------------------------------------------------------------------------------------------
