@@ -23,7 +23,7 @@ _NAMED = re.compile(
       | (?: password | passwd | passphrase | secret_?access_?key | session_?token | client_?secret | api[_-]?key
           | access_?token | id_?token | refresh_?token )
     )
-    ( ["']? \s{0,8} [:=] \s{0,8} ["']? )
+    ( \\{0,4}["']? \s{0,8} [:=] \s{0,8} \\{0,4}["']? )
     (?! secretsmanager: | env: | \[redacted\] )
     (?: (?:basic|bearer|digest|token) \s+ )?
     [^\s"',;&<>}]{3,}

@@ -31,6 +31,7 @@ SECRETS = {
     "a secret key by its name": 'aws_secret_access_key = "hunter2/K7MDENG/bPxRfiCYEXAMPLEKEY"',
     "a vCenter's cookie": 'Cookie: vmware_soap_session="hunter2-b33f"; Path=/; HttpOnly',
     "a vCenter's session": "vmware-api-session-id: hunter2b33f",
+    "a password of JSON in JSON": r'{"detail": "{\"password\": \"hunter2\"}"}',
     "a password of JSON": '{"user": "migrator", "password": "hunter2"}',
     "a private key": "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----",
 }
@@ -189,10 +190,10 @@ def test_words_about_secrets_are_no_secrets(words: str) -> None:
 
 
 def test_a_long_text_is_searched_in_no_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for text in ("pass" * 50_000, "?" + "token" * 50_000, "a.b-c" * 50_000, "eyJ" * 50_000, "password" + " " * 200_000):
         redact_text(text)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 # --- hostile content ---------------------------------------------------------------------------------------------
