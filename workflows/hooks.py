@@ -35,8 +35,8 @@ class Hooks(Scene):
         earlier = [r for r in self._status.hooks if r.key == str(mark) or r.key.startswith(f"{mark}/")]
         if any(result.outcome is HookOutcome.SUCCEEDED or result.tolerated for result in earlier):
             return
-        if hook.type is HookType.SSM and self._is_absent(hook):
-            self._journal.changed(f"the hook {hook.ref} has no {hook.on} {hook.server} to run on")
+        if self._is_idle(hook):
+            self._journal.changed(f"the hook {hook.ref} at {hook.at} has nothing to do: {hook.server} does not run")
             return
         if earlier:  # a failed one is tried again as another one: by its own key it would be found as it ended
             mark = mark.model_copy(update={"part": f"{mark.part}/again-{len(earlier)}"})
@@ -70,10 +70,13 @@ class Hooks(Scene):
             )
         return run.said
 
-    def _is_absent(self, hook: Hook) -> bool:
-        """Whether the machine is off by our own act, as when a cutover is tried again, or was never launched."""
+    def _is_idle(self, hook: Hook) -> bool:
+        """Whether its machine is off by our own act, as when a cutover is tried again, or was never launched."""
         progress = self._context.progress_of(hook.server)
-        return progress.source_off if hook.on is Side.SOURCE else progress.instance_id is None
+        if hook.at is HookTime.BEFORE_QUIESCE and progress.source_off:
+            return True
+        absent = progress.source_off if hook.on is Side.SOURCE else progress.instance_id is None
+        return absent and hook.type is HookType.SSM
 
     def _machine(self, hook: Hook) -> str | None:
         """The server as Systems Manager calls it."""

@@ -72,6 +72,15 @@ def test_a_guest_is_asked_to_shut_down_and_only_then_unplugged(hypervisor: FakeH
     assert hypervisor.effects == [("shut_down_guest", "web"), ("connect_nics", "web", (MAC,), False)]
 
 
+def test_a_guest_whose_application_hooks_have_stopped_loses_its_power_unasked(
+    hypervisor: FakeHypervisor, sources: Sources
+) -> None:
+    hypervisor.add("web", nics=CARDS)
+    for _ in range(2):
+        Attempts().attempt(sources.shut_down_sources, shut_down().model_copy(update={"ask_guests": False}))
+    assert hypervisor.effects == [("power_off", "web"), ("connect_nics", "web", (MAC,), False)]
+
+
 def test_network_cards_stay_plugged_in_when_the_request_says_so(hypervisor: FakeHypervisor, sources: Sources) -> None:
     hypervisor.add("web")
     Attempts().attempt(sources.shut_down_sources, shut_down(nics=False))

@@ -10,6 +10,9 @@ from rich.console import Console
 
 from migration.errors import Conflict
 from migration.findings import Finding, Severity
+from migration.hooks import HookOutcome, HookResult
+from migration.request import HookTime, HookType
+from migration.request import Side as HookSide
 from migration.status import (
     Acknowledgement,
     Approval,
@@ -479,3 +482,29 @@ def test_the_evidence_is_shown_with_its_hash() -> None:
 def test_before_there_is_evidence_that_is_said() -> None:
     with pytest.raises(Conflict, match="mig-billing-20261123 has no evidence yet; it is TESTING"):
         view.evidence(migration(Phase.TESTING))
+
+
+def a_result(place: HookTime, outcome: HookOutcome) -> HookResult:
+    return HookResult(
+        key=f"mig/1/cutover/1/{place}",
+        ref="AWS-RunShellScript",
+        type=HookType.SSM,
+        place=place,
+        on=HookSide.SOURCE,
+        server="billing-web-01",
+        step=Step.CUTOVER,
+        outcome=outcome,
+        when=NOW,
+    )
+
+
+def test_hooks_are_named_with_how_they_ended_and_failed_ones_come_first() -> None:
+    results = [
+        a_result(HookTime.BEFORE_QUIESCE, HookOutcome.FAILED),
+        *(a_result(place, HookOutcome.SUCCEEDED) for place in (HookTime.AFTER_LAUNCH, HookTime.BEFORE_SWITCH)),
+        a_result(HookTime.AFTER_SWITCH, HookOutcome.SUCCEEDED),
+    ]
+    named = "AWS-RunShellScript at"
+    assert row("hooks", migration(Phase.SOAKING, hooks=results)).startswith(f"{named} beforeQuiesce failed; {named} ")
+    assert row("hooks", migration(Phase.SOAKING, hooks=results[1:2])) == f"{named} afterLaunch succeeded"
+    assert not any(line.startswith("hooks") for line in shown(migration(Phase.SOAKING)))

@@ -192,10 +192,11 @@ async def test_without_hooks_the_guests_shut_down_and_with_hook_only_their_power
     assert [(shut_down.ask_guests, shut_down.disconnect_nics) for shut_down in asked] == [(True, True), (False, True)]
 
 
-async def test_a_hook_does_not_run_again_on_a_source_that_is_off_already(stage: Stage) -> None:
+@pytest.mark.parametrize("kind", ["ssm", "webhook"])
+async def test_a_hook_does_not_run_again_on_a_source_that_is_off_already(stage: Stage, kind: str) -> None:
     world = World()
     world.fail("await_job")
-    migration = await stage.start_light(world, hooks=[a_hook("beforeQuiesce", "ssm")], onFailure={"action": "pause"})
+    migration = await stage.start_light(world, hooks=[a_hook("beforeQuiesce", kind)], onFailure={"action": "pause"})
     await migration.approve()
     await migration.stands(Phase.AWAITING_DECISION, "failure")
     await migration.decide("retry")
