@@ -28,7 +28,7 @@ LOGIN_WITHIN = timedelta(seconds=15)
 
 _STAGE = "prod"
 _RENEWED_BEFORE = 120.0
-"""Seconds before its end at which a token is no longer used: a call that was begun with it outlasts them not."""
+"""Seconds before its end from which on a token is not used: more than any call that is begun with it takes."""
 
 _USUAL_LIFE = 3600.0
 _BUSY = {408, 425, 429}
