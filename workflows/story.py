@@ -73,7 +73,7 @@ class Story(TakesDecisions):
     _status: MigrationStatus
     _journal: Journal
     _context: Context
-    _publisher: asyncio.Task[None]
+    _publisher: "asyncio.Future[Any]"
     _claimed = False
     _asked_about: Step | None = None
     _renewed: str | None = None
@@ -243,7 +243,7 @@ class Story(TakesDecisions):
         if adopted:
             self._take_over(adopted, carried.then)
         self._desk = desk
-        self._publisher = asyncio.create_task(self._journal.publish())
+        self._publisher = self._journal.publish()
 
     def _take_over(self, run_id: str, then: str) -> None:
         """Go on where a run that was terminated or timed out stood: at its marks, so that nothing happens twice."""
