@@ -139,9 +139,10 @@ class Journal:
 
     # --- the publishers --------------------------------------------------------------------------------------
 
-    async def publish(self) -> None:
+    def publish(self) -> list["asyncio.Task[None]"]:
         """Send the latest state, every message and every event, for as long as the migration runs."""
-        await asyncio.gather(self._publish_rows(), self._publish_messages(), self.events.publish())
+        ways = (self._publish_rows, self._publish_messages, self.events.publish)
+        return [asyncio.create_task(way()) for way in ways]
 
     async def _publish_rows(self) -> None:
         while True:

@@ -255,7 +255,7 @@ class Story(TakesDecisions):
         if adopted:
             self._take_over(adopted, carried.then)
         self._desk = desk
-        self._publishers = [asyncio.create_task(self._journal.publish())]
+        self._publishers = self._journal.publish()
         if request.cmf is not None:
             self._factory = FactoryPublisher(self._journal, request.cmf, carried.factory)
             self._publishers.append(asyncio.create_task(self._factory.publish()))
