@@ -140,7 +140,7 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
         return min(timedelta(seconds=int(text[:9])), timedelta(days=1))
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(timedelta(0), min((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC), timedelta(days=1)))
 
