@@ -17,7 +17,7 @@ FORWARD = {
     "beforeQuiesce": ("set_launch_targets", "await_replication"),
     "afterQuiesce": ("shut_down_sources", "snapshot_sources"),
     "afterLaunch": ("await_job", "await_status_checks"),
-    "beforeSwitch": ("await_status_checks", "protect_targets"),
+    "beforeSwitch": ("await_post_launch_actions", "protect_targets"),
     "afterSwitch": ("record_move", "watch_health"),
     "beforeDecommission": ("finalize_cutover", "archive"),
 }

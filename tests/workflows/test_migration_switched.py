@@ -33,7 +33,7 @@ async def test_an_unhealthy_target_is_a_persons_decision(stage: Stage) -> None:
     status = await migration.status()
     assert status.awaiting is not None
     assert status.awaiting.choices == ("retry", "rollback", "abandon", "commit")
-    assert "http://10.2.0.11:8080/health: 503" in status.awaiting.message
+    assert "http://billing.example.internal:8080/health: HTTP 503" in status.awaiting.message
     assert (status.served_by, status.divergence_since is not None) == (Side.TARGET, True)
     assert migration.world.since("watch_health") == []
     await migration.decide("retry")

@@ -70,9 +70,8 @@ async def completes_with_each_effect_once(migration: Migration) -> None:
     world = migration.world
     assert not UNDOING & set(world.calls)
     marks = {str(argument.mark) for _, argument in world.arguments if getattr(argument, "mark", None)}
-    assert marks == {
-        f"{migration.migration_id}/1/{step}/1" for step in ("prepare", "cutover", "switch", "decommission")
-    }
+    steps = ("validate", "prepare", "cutover", "switch", "soak", "decommission")
+    assert marks == {f"{migration.migration_id}/1/{step}/1" for step in steps}
     assert (world.calls.count("claim_migration"), world.calls.count("finish_claim")) == (1, 1)
 
 
