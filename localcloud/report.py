@@ -19,6 +19,7 @@ from localcloud.documents import SERVICENOW, VCENTER
 from localcloud.receiver import HOOKS
 from migration.factory_words import BLOCKED, COMPLETED, ROLLED_BACK, STATUS_CHECKS_PASSED
 from migration.marks import MIGRATION_TAG
+from migration.messages import MessageType
 from migration.ports import PowerState
 from migration.settings import Connection
 
@@ -106,8 +107,9 @@ class Systems:
         return wave["wave_status"]
 
     def deliveries(self, migration_id: str) -> list[dict[str, Any]]:
-        """The callbacks that arrived, and nothing that hooks have sent."""
-        return [one for one in self._received(migration_id) if one["path"] != HOOKS]
+        """The callbacks of the migration that arrived: nothing of hooks, nor of messages that were refused."""
+        received = self._received(migration_id)
+        return [one for one in received if one["path"] != HOOKS and one["type"] != MessageType.REQUEST_REFUSED]
 
     def hooks(self, migration_id: str) -> list[dict[str, Any]]:
         """The webhooks of hooks that arrived."""

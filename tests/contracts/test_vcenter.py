@@ -303,7 +303,7 @@ def test_a_session_that_ends_just_before_the_act_is_renewed(
 def test_a_wrong_password_is_a_matter_for_a_person(data_centre: DataCentre, machine: SourceMachine) -> None:
     with (
         closing(VCenter(data_centre.connection("wrong"))) as vcenter,
-        pytest.raises(PrerequisiteError, match="refused the login of 'user'") as caught,
+        pytest.raises(PrerequisiteError, match="refused the login of 'migrator'") as caught,
     ):
         vcenter.find(machine.name)
     assert caught.value.action

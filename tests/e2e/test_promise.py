@@ -15,13 +15,13 @@ STOPS_WITHIN = 15.0
 
 
 async def test_a_request_for_what_is_not_offered_yet_touches_nothing(cloud: LocalCloud) -> None:
-    hook = {"at": "beforeQuiesce", "on": "source", "server": "forum-web-01", "type": "ssm", "ref": "AWS-RunShellScript"}
-    file = cloud.written(cloud.request("forum", migrationId="mig-forum-hooks") | {"hooks": [hook]})
+    netbox = {"cmdb": {"system": "netbox", "connection": "netbox-1"}}
+    file = cloud.written(cloud.request("forum", migrationId="mig-forum-netbox") | netbox)
     assert (await cloud.migrator("start", file)).code == 0
-    status = await cloud.reaches("mig-forum-hooks", Phase.FAILED)
+    status = await cloud.reaches("mig-forum-netbox", Phase.FAILED)
     assert status.failure is not None
     assert status.failure.type == "PrerequisiteError"
-    assert "hooks" in status.failure.message
+    assert "NetBox" in status.failure.message
     servers = {"forum-web-01", "forum-web-02"}
     calls = await asyncio.gather(*(cloud.ledger(service) for service in ("mgn", "ssm", "vcenter", "servicenow")))
     assert [entry for entries in calls for entry in entries if servers & set(entry["targets"])] == []
