@@ -47,10 +47,10 @@ class Gate(Scene):
         while not self._opened:
             self._changed = None
             await self._publish_evidence()
-            await self._change.note(Step.APPROVE, f"at the gate, with the evidence {self._status.evidence_hash}")
             await together(
                 lambda: self._opened or self._changed is not None,
-                self._open_in_time(),
+                self._open_in_time(),  # first: who is awaited is told before anything else is waited for
+                self._change.note(Step.APPROVE, f"at the gate, with the evidence {self._status.evidence_hash}"),
                 self._watch_evidence(),
                 self._test_grows_old(),
                 summary="approval of the cutover, its window, or changed evidence",
