@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 FAILED = 1
+SHOWN = 5
+"""How many packages are named in a line."""
 
 
 class Report(NamedTuple):
@@ -41,7 +43,8 @@ def verdict(report: Report, *, in_ci: bool) -> tuple[list[str], int]:
     """The lines to show and the exit code."""
     lines = list(report.vulnerable)
     if report.unknown:
-        lines.append(f"vulnerabilities: nobody answered for {len(report.unknown)} packages: {', '.join(report.unknown)}")
+        some = ", ".join(report.unknown[:SHOWN]) + (", …" if len(report.unknown) > SHOWN else "")
+        lines.append(f"vulnerabilities: nobody answered for {len(report.unknown)} packages: {some}")
         lines.append("vulnerabilities: run it where https://pypi.org is reached" + ("" if in_ci else "; CI insists on it"))
     if not lines:
         lines.append("vulnerabilities: none known")
