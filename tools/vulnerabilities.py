@@ -45,7 +45,9 @@ def verdict(report: Report, *, in_ci: bool) -> tuple[list[str], int]:
     if report.unknown:
         some = ", ".join(report.unknown[:SHOWN]) + (", …" if len(report.unknown) > SHOWN else "")
         lines.append(f"vulnerabilities: nobody answered for {len(report.unknown)} packages: {some}")
-        lines.append("vulnerabilities: run it where https://pypi.org is reached" + ("" if in_ci else "; CI insists on it"))
+        lines.append(
+            "vulnerabilities: run it where https://pypi.org is reached" + ("" if in_ci else "; CI insists on it")
+        )
     if not lines:
         lines.append("vulnerabilities: none known")
     return lines, FAILED if report.vulnerable or (report.unknown and in_ci) else 0
