@@ -30,6 +30,8 @@ def test_everything_that_is_installed_is_locked_by_its_hash() -> None:
 def test_no_release_comes_in_before_it_is_a_week_old() -> None:
     assert PROJECT["tool"]["uv"] == {"exclude-newer": "7 days"}
     assert LOCK["options"]["exclude-newer-span"] == "P7D"
+    updates = yaml.safe_load(ROOT.joinpath(".github", "dependabot.yml").read_text())["updates"]
+    assert {update["cooldown"]["default-days"] for update in updates} == {7}
 
 
 # --- vulnerabilities ---------------------------------------------------------------------------------------------
