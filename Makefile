@@ -91,7 +91,7 @@ ENVIRONMENT ?= dev
 BACKEND ?=
 TERRAFORM := terraform -chdir=deploy/terraform
 
-.PHONY: image push plan deploy test-terraform
+.PHONY: image push plan deploy test-terraform validate-terraform
 image: ## Build the image of worker, ingress and CLI.
 	docker build --file deploy/docker/Dockerfile --target migrator --tag $(IMAGE) .
 
@@ -111,11 +111,13 @@ deploy: ## Do what dist/plan.tfplan says, and nothing else.
 	$(TERRAFORM) init -input=false $(BACKEND:%=-backend-config=%)
 	$(TERRAFORM) apply -input=false $(CURDIR)/dist/plan.tfplan
 
-test-terraform: ## Terraform's own checks: formatting, validity, its tests.
+test-terraform: ## Formatting and Terraform's own tests.
 	$(TERRAFORM) fmt -check -recursive
+	$(TERRAFORM) test
+
+validate-terraform: ## Whether the provider knows all that deploy/terraform says.
 	$(TERRAFORM) init -input=false -backend=false
 	$(TERRAFORM) validate
-	$(TERRAFORM) test
 
 clean: ## Remove what was made inside the checkout; the cache outside it stays.
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache dist *.egg-info
