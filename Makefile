@@ -13,10 +13,10 @@ ARGS ?=
 STATE_DIR ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test sweep matrix check bench clean
+.PHONY: help setup demo up test sweep matrix check audit bench clean
 
 help: ## Say what there is.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 setup: ## Virtual environment, locked dependencies, Temporal server, vCenter simulator.
 	@tools/setup.sh
@@ -59,9 +59,65 @@ check: setup ## Lint, formatting, types, import contracts, generated files.
 	@$(PYTHON) -m migration.schema --check
 	@$(PYTHON) -m migration.findings --check
 	@$(PYTHON) -m localcloud.aws.mgn.pages --check
+	@.venv/bin/yamllint --strict .
+	@.venv/bin/actionlint
+	@.venv/bin/zizmor --quiet --offline --pedantic --no-progress .github
+	@.venv/bin/hadolint deploy/docker/Dockerfile
+
+audit: setup ## Known vulnerabilities, licences, secrets; the bill of materials goes into dist/sbom.cdx.json.
+	@mkdir -p dist
+	@.venv/bin/uv export --quiet --locked --all-extras --all-groups --no-emit-project --output-file dist/requirements.txt
+	@$(PYTHON) -m tools.vulnerabilities dist/requirements.txt
+	@UV_PROJECT_ENVIRONMENT=dist/environment .venv/bin/uv sync --quiet --locked --no-dev --no-install-project --python $(PYTHON)
+	@.venv/bin/pip-licenses --python dist/environment/bin/python --output-file dist/licences.txt
+	@.venv/bin/cyclonedx-py environment dist/environment/bin/python --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.cdx.json
+	@git ls-files -z | xargs -0 .venv/bin/detect-secrets-hook --baseline .secrets.baseline
+
+.PHONY: baseline
+baseline: setup ## Take what looks like a secret now for known; the change is reviewed.
+	@mkdir -p dist
+	@.venv/bin/detect-secrets scan --slim --exclude-files '^(tests/histories/|uv\.lock$$|\.secrets\.baseline$$)' > dist/baseline
+	@mv dist/baseline .secrets.baseline
 
 bench: setup ## Overhead figures, each with its baseline, into bench/results.json.
 	@$(PYTHON) -m bench $(ARGS)
+
+# What follows needs a container engine, Terraform or an account in AWS: it is for the pipeline (docs/pipeline.md).
+
+IMAGE ?= migrator:local
+ENVIRONMENT ?= dev
+# Where the state is: "bucket=… key=… region=…".
+BACKEND ?=
+TERRAFORM := terraform -chdir=deploy/terraform
+
+.PHONY: image push plan deploy test-terraform validate-terraform
+image: ## Build the image of worker, ingress and CLI.
+	docker build --file deploy/docker/Dockerfile --target migrator --tag $(IMAGE) .
+
+push: ## Push IMAGE to ECR; dist/image.txt then names it by its digest.
+	aws ecr get-login-password | docker login --username AWS --password-stdin $(firstword $(subst /, ,$(IMAGE)))
+	docker push --quiet $(IMAGE)
+	@mkdir -p dist
+	docker inspect --format '{{index .RepoDigests 0}}' $(IMAGE) > dist/image.txt
+
+plan: ## What Terraform would do in ENVIRONMENT with IMAGE, into dist/plan.tfplan and dist/plan.txt.
+	@mkdir -p dist
+	$(TERRAFORM) init -input=false $(BACKEND:%=-backend-config=%)
+	$(TERRAFORM) plan -input=false -lock=false -var-file=env/$(ENVIRONMENT).tfvars -var=image=$(IMAGE) -out=$(CURDIR)/dist/plan.tfplan
+	$(TERRAFORM) show -no-color $(CURDIR)/dist/plan.tfplan > dist/plan.txt
+
+deploy: ## Do what dist/plan.tfplan says, and nothing else.
+	$(TERRAFORM) init -input=false $(BACKEND:%=-backend-config=%)
+	$(TERRAFORM) apply -input=false $(CURDIR)/dist/plan.tfplan
+
+test-terraform: ## Formatting and Terraform's own tests.
+	$(TERRAFORM) fmt -check -recursive
+	$(TERRAFORM) test
+
+validate-terraform: ## Whether the provider knows all that deploy/terraform says.
+	$(TERRAFORM) init -input=false -backend=false
+	$(TERRAFORM) validate
 
 clean: ## Remove what was made inside the checkout; the cache outside it stays.
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache dist *.egg-info

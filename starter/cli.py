@@ -21,6 +21,7 @@ from migration.settings import Settings
 from migration.status import MigrationStatus, Phase
 from migration.telemetry import configure_logging
 from starter import callbacks, deciding, dlq, ingress, listing, reconcile, terminal, view
+from starter.alive import alive
 from starter.client import Started, StartResult
 from starter.doctor import command as doctor
 from starter.lookup import stored_status
@@ -189,6 +190,7 @@ def run_reconcile(
 
 
 app.add_typer(doctor.app)
+app.command()(alive)
 
 
 # --- processes -------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ sync() {
     say "installing the locked dependencies into .venv"
     unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
     UV_PYTHON_DOWNLOADS=never "$uv" sync --locked --all-extras --python "$python"
+    ln -sf "$uv" .venv/bin/uv
     touch "$stamp"
 }
 

@@ -4,12 +4,12 @@ import asyncio
 from datetime import UTC, timedelta
 
 from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from migration.errors import MigrationError, PrerequisiteError, Unavailable
+from starter.alive import pollers
 from starter.client import connect
 from starter.doctor.checks import Check, State, Verdict
 from starter.namespace import create_command, search_attribute_problems
@@ -91,13 +91,9 @@ class Temporal:
         return f"on {self._task_queue}: {', '.join(sorted(found['workflows']))}"
 
     async def _pollers(self, client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> set[str]:
-        request = DescribeTaskQueueRequest(
-            namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
-        )
-        reply = await client.workflow_service.describe_task_queue(request)
         return {
             f"{poller.identity}, last seen {poller.last_access_time.ToDatetime(UTC):%H:%M:%S} UTC"
-            for poller in reply.pollers
+            for poller in await pollers(client, task_queue, kind)
         }
 
     async def _connected(self) -> Client | None:

@@ -442,11 +442,24 @@ async def test_the_command_says_that_all_is_well(
     place = f"{ACCOUNT}/{REGION}={site.place.role_arn}"
     async with worker:
         ran = await asyncio.to_thread(CliRunner().invoke, app, ["doctor", "--where", place, "--output", "json"])
+        alive = await asyncio.to_thread(CliRunner().invoke, app, ["alive"])
     told = json.loads(ran.output)
     assert [one for one in told["checks"] if one["state"] not in ("ok", "not checked")] == []
     assert [one["check"] for one in told["checks"] if one["state"] == "not checked"] == ["AWS permissions"]
     assert (told["healthy"], ran.exit_code) == (True, 0)
     assert SECRET not in ran.output
+    assert (alive.exit_code, alive.output.endswith(" polls\n")) == (0, True)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_no_worker_of_this_host_is_alive_on_a_queue_that_nobody_polls(
+    temporal: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", temporal.service_client.config.target_host)
+    monkeypatch.setenv("MIGRATOR_TASK_QUEUE", "idle-2")
+    ran = await asyncio.to_thread(CliRunner().invoke, app, ["alive"])
+    assert ran.exit_code == 3
+    assert "polls the task queue idle-2" in ran.output
 
 
 def test_every_check_is_made_whatever_the_others_find(
