@@ -13,10 +13,10 @@ ARGS ?=
 STATE_DIR ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test sweep matrix check bench clean
+.PHONY: help setup demo up test test-terraform terraform sweep matrix check bench clean
 
 help: ## Say what there is.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 setup: ## Virtual environment, locked dependencies, Temporal server, vCenter simulator.
 	@tools/setup.sh
@@ -45,6 +45,12 @@ test-e2e:
 test-faults:
 	@$(PYTHON) -m pytest -q tests/e2e_faults tests/e2e_mgn
 
+test-terraform: setup ## Format, names and policies of deploy/terraform, by Terraform itself; no cloud, no provider.
+	@$(PYTHON) -m tools.terraform test
+
+terraform: setup ## Find Terraform, or build it into the cache, which takes some minutes once.
+	@$(PYTHON) -m tools.terraform
+
 sweep: setup ## Every activity and every call of a migration gone wrong; MUTATE=1: without its looks.
 	@$(PYTHON) -m pytest $(if $(MUTATE),tests/sweep/test_sweep_mutations.py,tests/sweep) $(ARGS)
 
@@ -59,6 +65,8 @@ check: setup ## Lint, formatting, types, import contracts, generated files.
 	@$(PYTHON) -m migration.schema --check
 	@$(PYTHON) -m migration.findings --check
 	@$(PYTHON) -m localcloud.aws.mgn.pages --check
+	@$(PYTHON) -m tools.terraform_permissions --check
+	@$(PYTHON) -m tools.terraform_lint
 
 bench: setup ## Overhead figures, each with its baseline, into bench/results.json.
 	@$(PYTHON) -m bench $(ARGS)

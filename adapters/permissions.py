@@ -43,10 +43,13 @@ IN_OUR_ACCOUNT: Mapping[Role, Permissions] = {
         "sqs:DeleteMessage": _QUEUE,
         "sqs:ChangeMessageVisibility": _QUEUE,
         "sqs:SendMessage": _DEAD_LETTERS,
+        "sqs:GetQueueAttributes": _QUEUE,
         "events:PutEvents": _BUS,
+        "events:DescribeEventBus": _BUS,
     },
     Role.ORCHESTRATE: {
         "events:PutEvents": _BUS,
+        "events:DescribeEventBus": _BUS,
         "sts:AssumeRole": "arn:{partition}:iam::*:role/*",
         "secretsmanager:GetSecretValue": _SECRET,
     },

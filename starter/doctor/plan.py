@@ -15,7 +15,7 @@ from starter.doctor.temporal import Temporal
 def planned(settings: Settings | None, places: Sequence[Where]) -> list[Check]:
     """Every check, in the order of the table; None: the settings cannot be read."""
     known = settings or Settings.model_construct()
-    sessions = AwsSessions(known.state_region)
+    sessions = AwsSessions(known.state_region, known.external_id)
     return [
         *Temporal(settings.task_queue if settings else None).checks(),
         blocking("AWS identity", Account(sessions, known).identity),

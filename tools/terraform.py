@@ -1,0 +1,103 @@
+"""Terraform, found or built, and what can be tested with it on a machine that has no AWS provider.
+
+`python -m tools.terraform` says where it is: on PATH, in the cache, or built into the cache. With `test` after it, it
+runs `terraform fmt -check`, and `terraform test` of the modules that need no provider.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from localcloud.toolchain import BuildError, cache_dir, exclusively, go_environment, go_toolchain, run_with_progress
+from tools.terraform_files import TERRAFORM
+from tools.terraform_lint import WITHOUT_PROVIDER
+
+VERSION = "1.11.4"
+LEAST = (1, 11)
+"""The oldest that reads `use_lockfile` (S3 backend) as more than an experiment."""
+
+
+def find_terraform() -> Path:
+    """The machine's own where it is new enough, else that of the cache, built once.
+
+    Raises:
+        BuildError: There is none, and it could not be built.
+    """
+    kept = cache_dir() / f"terraform-{VERSION}" / "terraform"
+    if found := _on_path():
+        return found
+    with exclusively("terraform", _say):
+        if not os.access(kept, os.X_OK):
+            _build(kept)
+    return kept
+
+
+def _on_path() -> Path | None:
+    found = shutil.which("terraform")
+    if found is None:
+        return None
+    said = subprocess.run([found, "version"], env=_environment(), capture_output=True, text=True, check=False).stdout  # noqa: S603  the machine's own
+    version = re.search(r"Terraform v(\d+)\.(\d+)", said)
+    return Path(found) if version and tuple(map(int, version.groups())) >= LEAST else None
+
+
+def _build(kept: Path) -> None:
+    go = go_toolchain(_say)
+    _say(f"building Terraform {VERSION}; the first time this takes some minutes")
+    with tempfile.TemporaryDirectory(dir=cache_dir(), prefix="terraform-build-") as scratch:
+        run_with_progress(
+            [go, "install", "-ldflags", "-s -w", f"github.com/hashicorp/terraform@v{VERSION}"],
+            go_environment() | {"GOBIN": scratch},
+            _say,
+            cwd=Path(scratch),
+            what="building Terraform",
+        )
+        kept.parent.mkdir(exist_ok=True)
+        Path(scratch, "terraform").replace(kept)
+
+
+def test(terraform: Path) -> int:
+    """Run what needs no provider; the first exit code that is not 0."""
+    # In a copy, so that nothing that Terraform writes lies in the checkout.
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = shutil.copytree(TERRAFORM, Path(scratch, "terraform"))
+        runs = [["fmt", "-check", "-diff", "-recursive", "."]]
+        runs += [[f"-chdir={module}", "test"] for module in WITHOUT_PROVIDER]
+        for arguments in runs:
+            _say(f"terraform {' '.join(arguments)}")
+            done = subprocess.run([terraform, *arguments], cwd=copy, env=_environment(), check=False)  # noqa: S603  found above
+            if done.returncode:
+                return done.returncode
+    return 0
+
+
+def _environment() -> dict[str, str]:
+    """The machine's, less what it says of Terraform: no variables, no working folder, no look for a newer one."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    return kept | {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull, "TF_IN_AUTOMATION": "1"}
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"terraform: {line}\n")
+    sys.stderr.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Find it, and run what was asked for."""
+    try:
+        terraform = find_terraform()
+    except BuildError as error:
+        _say(str(error))
+        return 1
+    if arguments == ["test"]:
+        return test(terraform)
+    _say(str(terraform))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
