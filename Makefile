@@ -13,7 +13,7 @@ ARGS ?=
 STATE_DIR ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-terraform terraform sweep matrix check bench clean
+.PHONY: help setup demo up test test-terraform validate-terraform terraform sweep matrix check bench clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -47,6 +47,9 @@ test-faults:
 
 test-terraform: setup ## Format, names and policies of deploy/terraform, by Terraform itself; no cloud, no provider.
 	@$(PYTHON) -m tools.terraform test
+
+validate-terraform: setup ## deploy/terraform by the provider's own words; needs a Terraform registry.
+	@$(PYTHON) -m tools.terraform validate
 
 terraform: setup ## Find Terraform, or build it into the cache, which takes some minutes once.
 	@$(PYTHON) -m tools.terraform

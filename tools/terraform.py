@@ -1,7 +1,8 @@
 """Terraform, found or built, and what can be tested with it on a machine that has no AWS provider.
 
 `python -m tools.terraform` says where it is: on PATH, in the cache, or built into the cache. With `test` after it, it
-runs `terraform fmt -check`, and `terraform test` of the modules that need no provider.
+runs `terraform fmt -check`, and `terraform test` of the modules that need no provider; with `validate`, `terraform
+validate` of what is applied, for which the provider is fetched.
 """
 
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from localcloud.toolchain import BuildError, cache_dir, exclusively, go_environment, go_toolchain, run_with_progress
 from tools.terraform_files import TERRAFORM
-from tools.terraform_lint import WITHOUT_PROVIDER
+from tools.terraform_lint import APPLIED_BY_ITSELF, WITHOUT_PROVIDER
 
 VERSION = "1.11.4"
 LEAST = (1, 11)
@@ -60,14 +61,20 @@ def _build(kept: Path) -> None:
         Path(scratch, "terraform").replace(kept)
 
 
-def test(terraform: Path) -> int:
-    """Run what needs no provider; the first exit code that is not 0."""
-    # In a copy, so that nothing that Terraform writes lies in the checkout.
+TEST = [["fmt", "-check", "-diff", "-recursive", "."], *([f"-chdir={module}", "test"] for module in WITHOUT_PROVIDER)]
+VALIDATE = [
+    [f"-chdir={module}", *command]
+    for module in APPLIED_BY_ITSELF
+    for command in (["init", "-backend=false", "-input=false"], ["validate"])
+]
+ASKED = {"test": TEST, "validate": VALIDATE}
+
+
+def run(terraform: Path, commands: list[list[str]]) -> int:
+    """Run commands of Terraform on a copy, since it writes beside what it reads; the code of the first that fails."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = shutil.copytree(TERRAFORM, Path(scratch, "terraform"))
-        runs = [["fmt", "-check", "-diff", "-recursive", "."]]
-        runs += [[f"-chdir={module}", "test"] for module in WITHOUT_PROVIDER]
-        for arguments in runs:
+        for arguments in commands:
             _say(f"terraform {' '.join(arguments)}")
             done = subprocess.run([terraform, *arguments], cwd=copy, env=_environment(), check=False)  # noqa: S603  found above
             if done.returncode:
@@ -93,10 +100,8 @@ def main(arguments: list[str]) -> int:
     except BuildError as error:
         _say(str(error))
         return 1
-    if arguments == ["test"]:
-        return test(terraform)
     _say(str(terraform))
-    return 0
+    return run(terraform, [command for asked in arguments for command in ASKED[asked]])
 
 
 if __name__ == "__main__":

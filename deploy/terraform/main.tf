@@ -74,7 +74,7 @@ module "platform_policies" {
   injected_secret_arns = values(local.secrets)
   key_arns             = concat([module.kms.arn], var.secret_key_arns)
   github_repository    = var.github_repository
-  github_environment   = var.environment
+  environment          = var.environment
   state_bucket         = var.state_bucket
   state_key            = var.state_key
 }
@@ -120,21 +120,25 @@ module "iam" {
   source = "./modules/iam"
 
   roles = local.names.roles
-  trusts = {
-    ingress   = module.platform_policies.ecs_trust
-    worker    = module.platform_policies.ecs_trust
-    execution = module.platform_policies.ecs_trust
-    read-only = module.platform_policies.account_trust
-    deploy    = module.platform_policies.github_trust
-  }
+  trusts = merge(
+    {
+      ingress   = module.platform_policies.ecs_trust
+      worker    = module.platform_policies.ecs_trust
+      execution = module.platform_policies.ecs_trust
+      read-only = module.platform_policies.account_trust
+    },
+    module.platform_policies.github_trusts,
+  )
   policies = {
     ingress = {
       ingress = module.policies.documents["ingress"]
+      doctor  = module.policies.documents["doctor"]
       key     = module.platform_policies.key_use["ingress"]
     }
     worker = {
       orchestrate = module.policies.documents["orchestrate"]
       read-model  = module.policies.documents["read_model"]
+      doctor      = module.policies.documents["doctor"]
       key         = module.platform_policies.key_use["worker"]
     }
     execution = {
@@ -144,6 +148,12 @@ module "iam" {
     read-only = {
       read-only = module.policies.read_only
       key       = module.platform_policies.key_use["read_only"]
+    }
+    build = {
+      build = module.platform_policies.build
+    }
+    plan = {
+      plan = module.platform_policies.plan
     }
     deploy = {
       deploy = module.platform_policies.deploy
@@ -173,7 +183,7 @@ module "worker" {
   source = "./modules/worker"
 
   name               = "${local.names.prefix}-worker"
-  command            = ["python", "worker.py"]
+  command            = ["python", "-m", "worker"]
   image              = var.image
   cpu                = var.worker.cpu
   memory             = var.worker.memory

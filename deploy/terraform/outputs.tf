@@ -23,7 +23,7 @@ output "key_arn" {
 }
 
 output "role_arns" {
-  description = "By part: ingress, worker, execution, read-only, deploy."
+  description = "By part: ingress, worker, execution, read-only, and build, plan, deploy where GitHub deploys."
   value       = module.iam.arns
 }
 
@@ -49,6 +49,11 @@ output "notices_topic_arn" {
 output "services" {
   description = "ECS services by part; the cluster has the name of the installation."
   value       = { cluster = module.cluster.name, worker = module.worker.service_name, ingress = module.ingress.service_name }
+}
+
+output "security_group_id" {
+  description = "Of the tasks: for what is to let them in."
+  value       = module.cluster.security_group_id
 }
 
 output "settings" {

@@ -125,7 +125,7 @@ variable "external_id" {
 # --- who deploys -------------------------------------------------------------------------------------------------------
 
 variable "github_repository" {
-  description = "OWNER/NAME whose jobs deploy; null: nobody does but an administrator. Needs GitHub's OIDC provider in the account."
+  description = "OWNER/NAME whose jobs build, plan and deploy; null: nobody does but an administrator. Needs GitHub's OIDC provider in the account."
   type        = string
   default     = null
 }

@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from temporalio.envconfig import ClientConfigProfile
 import worker
 from adapters.dynamodb_table import EXPIRES, TABLE
 from adapters.installation import SHORTEST_VISIBILITY
-from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, Role
+from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, PARTS, Part, Role
 from migration.marks import MIGRATION_TAG
 from migration.messages import MessageType
 from migration.settings import Settings
@@ -132,12 +131,16 @@ def test_the_permissions_of_terraform_are_the_products() -> None:
     assert PAGE.read_text() == document()
 
 
-def test_each_role_of_the_product_is_in_a_policy_of_the_installation() -> None:
-    policies = str(module_in(TERRAFORM).calls["iam"]["policies"])
-    given = Counter(re.findall(r'documents\["(\w+)"\]', policies))
-    looks_only = {Role.DOCTOR}
-    assert set(given) == {role.value.replace(" ", "_") for role in set(IN_OUR_ACCOUNT) - looks_only}
-    assert set(given.values()) == {1}
+@pytest.mark.parametrize("part", [Part.WORKER, Part.INGRESS])
+def test_a_part_of_the_installation_has_the_policies_of_the_roles_that_it_plays(part: Part) -> None:
+    policies = str(module_in(TERRAFORM).calls["iam"]["policies"][part])
+    given = re.findall(r'documents\["(\w+)"\]', policies)
+    assert sorted(given) == sorted(role.replace(" ", "_") for role in PARTS[part])
+
+
+def test_a_target_role_has_the_policies_of_every_role_that_is_played_there() -> None:
+    (parts,) = bodies(module("target-account"), "aws_iam_policy").values()
+    assert parts["for_each"] == "${module.policies.documents}"
 
 
 def test_what_is_looked_at_besides_is_of_calls_that_the_product_makes() -> None:

@@ -24,7 +24,7 @@ variable "policies" {
 }
 
 resource "aws_iam_role" "this" {
-  for_each = { for part, trust in var.trusts : part => trust if trust != null }
+  for_each = var.trusts
 
   name                 = var.roles[each.key]
   assume_role_policy   = each.value
@@ -35,7 +35,7 @@ resource "aws_iam_role_policy" "this" {
   for_each = merge([
     for part, documents in var.policies : {
       for name, document in documents : "${part}/${name}" => { part = part, name = name, document = document }
-    } if lookup(var.trusts, part, null) != null
+    } if contains(keys(var.trusts), part)
   ]...)
 
   name   = each.value.name

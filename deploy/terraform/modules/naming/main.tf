@@ -55,7 +55,7 @@ output "key_alias" {
 
 output "roles" {
   description = "Role names by the part that an installation plays."
-  value       = { for part in ["ingress", "worker", "execution", "read-only", "deploy"] : part => "${local.prefix}-${part}" }
+  value       = { for part in ["ingress", "worker", "execution", "read-only", "build", "plan", "deploy"] : part => "${local.prefix}-${part}" }
 }
 
 output "target_role" {

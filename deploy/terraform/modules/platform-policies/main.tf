@@ -43,13 +43,13 @@ variable "key_arns" {
 }
 
 variable "github_repository" {
-  description = "OWNER/NAME; null: no deploy role."
+  description = "OWNER/NAME; null: no roles for its jobs."
   type        = string
   default     = null
 }
 
-variable "github_environment" {
-  description = "The GitHub environment whose jobs may deploy."
+variable "environment" {
+  description = "The GitHub environment whose jobs deploy; those of plan-ENVIRONMENT plan, and those of build push images."
   type        = string
 }
 
@@ -113,7 +113,7 @@ locals {
       "logs:DeleteRetentionPolicy", "logs:DisassociateKmsKey", "logs:ListTagsForResource", "logs:PutMetricFilter",
       "logs:PutRetentionPolicy", "logs:TagResource", "logs:UntagResource",
     ]
-    "${local.arn}:logs:${local.at}:log-group:/aws/events/${var.prefix}" = [
+    "${local.arn}:logs:${local.at}:log-group:/aws/events/${var.prefix}*" = [
       "logs:AssociateKmsKey", "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:ListTagsForResource",
       "logs:PutRetentionPolicy", "logs:TagResource", "logs:UntagResource",
     ]
@@ -146,29 +146,32 @@ locals {
     "${local.arn}:cloudwatch::${var.account_id}:dashboard/${var.prefix}" = [
       "cloudwatch:DeleteDashboards", "cloudwatch:GetDashboard", "cloudwatch:PutDashboard",
     ]
-    "${local.arn}:s3:::${var.state_bucket}/${var.state_key}"          = ["s3:GetObject", "s3:PutObject"]
-    "${local.arn}:s3:::${var.state_bucket}/${var.state_key}.tflock"   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-    "${local.arn}:s3:::${var.state_bucket}"                           = ["s3:ListBucket"]
-    "${local.arn}:ecr:${local.at}:repository/${var.image_repository}" = local.push
-    "${local.arn}:apigateway:${var.region}::/apis/*"                  = ["apigateway:GET"]
+    "${local.arn}:s3:::${var.state_bucket}/${var.state_key}"        = ["s3:GetObject", "s3:PutObject"]
+    "${local.arn}:s3:::${var.state_bucket}/${var.state_key}.tflock" = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    "${local.arn}:s3:::${var.state_bucket}"                         = ["s3:ListBucket"]
+    "${local.arn}:apigateway:${var.region}::/apis/*"                = ["apigateway:GET"]
     # Roles, policies, the key and the network are an administrator's: deploying reads them, and hands over two of them.
     "${local.arn}:iam::${var.account_id}:role/${var.prefix}-*" = [
       "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies",
     ]
-    # AWS knows no narrower resource for these, and they only look or log in.
+    # AWS knows no narrower resource for these: looks, and to say that a version of a task definition is not used any more.
     "*" = [
       "application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies",
       "cloudwatch:DescribeAlarms", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroupRules",
-      "ec2:DescribeSecurityGroups", "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition",
+      "ec2:DescribeSecurityGroups", "ecs:DeregisterTaskDefinition",
       "ecs:DescribeTaskDefinition", "iam:ListOpenIDConnectProviders", "kms:ListAliases", "logs:DescribeLogGroups",
       "logs:DescribeMetricFilters", "logs:DescribeResourcePolicies",
     ]
   }
 
-  push = [
-    "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImages",
-    "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
-  ]
+  looks = "^[a-z0-9-]+:(Describe|GET|Get|List)"
+
+  # The jobs of the pipeline, and the one subject whose tokens take the role of each (docs of GitHub, "OpenID Connect").
+  subjects = var.github_repository == null ? {} : {
+    build  = "repo:${var.github_repository}:environment:build"
+    plan   = "repo:${var.github_repository}:environment:plan-${var.environment}"
+    deploy = "repo:${var.github_repository}:environment:${var.environment}"
+  }
 
   handed_over = {
     Effect    = "Allow"
@@ -220,27 +223,24 @@ output "account_trust" {
   })
 }
 
-output "github_subject" {
-  description = "The one subject whose tokens deploy."
-  value       = var.github_repository == null ? null : "repo:${var.github_repository}:environment:${var.github_environment}"
-}
-
-output "github_trust" {
-  description = "Jobs of one environment of one repository take the role: the subject is compared as a whole."
-  value = var.github_repository == null ? null : jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = "${local.arn}:iam::${var.account_id}:oidc-provider/token.actions.githubusercontent.com" }
-      Condition = {
-        StringEquals = {
-          "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
-          "token.actions.githubusercontent.com:sub" = "repo:${var.github_repository}:environment:${var.github_environment}"
+output "github_trusts" {
+  description = "By job: tokens of one environment of one repository take the role; the subject is compared as a whole."
+  value = {
+    for job, subject in local.subjects : job => jsonencode({
+      Version = "2012-10-17"
+      Statement = [{
+        Effect    = "Allow"
+        Action    = "sts:AssumeRoleWithWebIdentity"
+        Principal = { Federated = "${local.arn}:iam::${var.account_id}:oidc-provider/token.actions.githubusercontent.com" }
+        Condition = {
+          StringEquals = {
+            "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+            "token.actions.githubusercontent.com:sub" = subject
+          }
         }
-      }
-    }]
-  })
+      }]
+    })
+  }
 }
 
 output "key_use" {
@@ -281,6 +281,42 @@ output "execution" {
         for arns in [var.injected_secret_arns] :
         { Effect = "Allow", Action = ["secretsmanager:GetSecretValue"], Resource = arns } if length(arns) > 0
       ],
+    )
+  })
+}
+
+output "build" {
+  description = "Pushes images, to the one repository."
+  value = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      # GetAuthorizationToken knows no resources.
+      { Effect = "Allow", Action = ["ecr:GetAuthorizationToken"], Resource = ["*"] },
+      {
+        Effect = "Allow"
+        Action = [
+          "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload",
+          "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
+        ]
+        Resource = ["${local.arn}:ecr:${local.at}:repository/${var.image_repository}"]
+      },
+    ]
+  })
+}
+
+output "plan" {
+  description = "What `terraform plan -lock=false` of this configuration calls: it only looks."
+  value = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        for resource, actions in local.deploy_actions : {
+          Effect   = "Allow"
+          Action   = sort([for action in actions : action if can(regex(local.looks, action))])
+          Resource = [resource]
+        } if anytrue([for action in actions : can(regex(local.looks, action))])
+      ],
+      [local.key_read],
     )
   })
 }

@@ -17,6 +17,12 @@ variable "command" {
   type = list(string)
 }
 
+variable "health_check" {
+  description = "A command in the container, as ECS takes it (CMD, …); a task on which it fails three times is replaced. null: none."
+  type        = list(string)
+  default     = null
+}
+
 variable "image" {
   type = string
 }
@@ -89,6 +95,12 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.key_arn
 }
 
+locals {
+  health = var.health_check == null ? {} : {
+    healthCheck = { command = var.health_check, interval = 60, timeout = 20, retries = 3, startPeriod = 60 }
+  }
+}
+
 resource "aws_ecs_task_definition" "this" {
   family                   = var.name
   requires_compatibilities = ["FARGATE"]
@@ -103,7 +115,7 @@ resource "aws_ecs_task_definition" "this" {
     cpu_architecture        = "X86_64"
   }
 
-  container_definitions = jsonencode([{
+  container_definitions = jsonencode([merge(local.health, {
     name                   = "migrator"
     image                  = var.image
     command                = var.command
@@ -122,7 +134,7 @@ resource "aws_ecs_task_definition" "this" {
         awslogs-stream-prefix = "migrator"
       }
     }
-  }])
+  })])
 }
 
 resource "aws_ecs_service" "this" {

@@ -8,29 +8,30 @@ variables {
   injected_secret_arns = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:migrator-dev/temporal-AbCdEf"]
   key_arns             = ["arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"]
   github_repository    = "example/migrator"
-  github_environment   = "dev"
+  environment          = "dev"
   state_bucket         = "example-terraform-state"
   state_key            = "migrator/dev.tfstate"
 }
 
-run "only_jobs_of_one_environment_of_one_repository_deploy" {
+run "a_job_takes_its_role_from_one_environment_of_one_repository" {
   command = plan
 
   assert {
-    condition     = output.github_subject == "repo:example/migrator:environment:dev"
-    error_message = "The subject is another one."
-  }
-
-  assert {
-    condition = (
-      keys(jsondecode(output.github_trust).Statement[0].Condition) == ["StringEquals"] &&
-      jsondecode(output.github_trust).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == output.github_subject
-    )
-    error_message = "The subject is not compared as a whole."
+    condition = {
+      for job, trust in output.github_trusts : job => jsondecode(trust).Statement[0].Condition
+      } == {
+      for job, environment in { build = "build", plan = "plan-dev", deploy = "dev" } : job => {
+        StringEquals = {
+          "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+          "token.actions.githubusercontent.com:sub" = "repo:example/migrator:environment:${environment}"
+        }
+      }
+    }
+    error_message = "A subject is another one, or is not compared as a whole."
   }
 }
 
-run "without_a_repository_nobody_deploys" {
+run "without_a_repository_no_job_has_a_role" {
   command = plan
 
   variables {
@@ -38,8 +39,20 @@ run "without_a_repository_nobody_deploys" {
   }
 
   assert {
-    condition     = output.github_trust == null
+    condition     = length(output.github_trusts) == 0
     error_message = "There is a trust without a repository."
+  }
+}
+
+run "planning_only_looks" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for action in flatten([for one in jsondecode(output.plan).Statement : one.Action]) :
+      can(regex(":(Describe|GET|Get|List)", action)) && !can(regex("GetSecretValue|:GetItem|ReceiveMessage", action))
+    ])
+    error_message = "Planning could change something, or read a secret."
   }
 }
 
@@ -75,7 +88,7 @@ run "no_document_allows_an_action_by_a_wildcard_but_the_keys_own" {
   assert {
     condition = alltrue([
       for action in flatten([
-        for document in concat([output.execution, output.deploy], values(output.key_use)) :
+        for document in concat([output.build, output.deploy, output.execution, output.plan], values(output.key_use)) :
         [for one in jsondecode(document).Statement : one.Action]
       ]) : !strcontains(action, "*")
     ])
