@@ -28,7 +28,7 @@ up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
 	@.venv/bin/migrator up --state-dir $(STATE_DIR) $(ARGS)
 
 test: setup ## All tests but the sweeps and the failure matrix.
-	@$(if $(ARGS),$(PYTHON) -m pytest $(call without,sweep matrix) $(ARGS),$(MAKE) $(SIDE_BY_SIDE))
+	@$(if $(ARGS),$(PYTHON) -m pytest $(call without,sweep matrix terraform) $(ARGS),$(MAKE) $(SIDE_BY_SIDE))
 
 # The slow folders have a process each, which mostly waits; all that they do not name is in the first one.
 SLOW := contracts e2e e2e_faults e2e_mgn
@@ -37,7 +37,7 @@ without = $(foreach folder,$(1),--ignore=tests/$(folder))
 
 .PHONY: test-quick test-contracts test-e2e test-faults
 test-quick:
-	@$(PYTHON) -m pytest -q $(call without,sweep matrix $(SLOW))
+	@$(PYTHON) -m pytest -q $(call without,sweep matrix terraform $(SLOW))
 test-contracts:
 	@$(PYTHON) -m pytest -q tests/contracts
 test-e2e:
@@ -45,8 +45,9 @@ test-e2e:
 test-faults:
 	@$(PYTHON) -m pytest -q tests/e2e_faults tests/e2e_mgn
 
-test-terraform: setup ## Format, names and policies of deploy/terraform, by Terraform itself; no cloud, no provider.
+test-terraform: setup ## deploy/terraform by Terraform itself, with stand-ins for AWS: no cloud, no provider.
 	@$(PYTHON) -m tools.terraform test
+	@$(PYTHON) -m pytest -q tests/terraform
 
 validate-terraform: setup ## deploy/terraform by the provider's own words; needs a Terraform registry.
 	@$(PYTHON) -m tools.terraform validate

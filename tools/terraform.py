@@ -41,7 +41,7 @@ def _on_path() -> Path | None:
     found = shutil.which("terraform")
     if found is None:
         return None
-    said = subprocess.run([found, "version"], env=_environment(), capture_output=True, text=True, check=False).stdout  # noqa: S603  the machine's own
+    said = subprocess.run([found, "version"], env=environment(), capture_output=True, text=True, check=False).stdout  # noqa: S603  the machine's own
     version = re.search(r"Terraform v(\d+)\.(\d+)", said)
     return Path(found) if version and tuple(map(int, version.groups())) >= LEAST else None
 
@@ -76,13 +76,13 @@ def run(terraform: Path, commands: list[list[str]]) -> int:
         copy = shutil.copytree(TERRAFORM, Path(scratch, "terraform"))
         for arguments in commands:
             _say(f"terraform {' '.join(arguments)}")
-            done = subprocess.run([terraform, *arguments], cwd=copy, env=_environment(), check=False)  # noqa: S603  found above
+            done = subprocess.run([terraform, *arguments], cwd=copy, env=environment(), check=False)  # noqa: S603  found above
             if done.returncode:
                 return done.returncode
     return 0
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The machine's, less what it says of Terraform: no variables, no working folder, no look for a newer one."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     return kept | {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull, "TF_IN_AUTOMATION": "1"}
