@@ -1,7 +1,7 @@
 # Every name of an installation, from three words. No provider: `terraform test` runs it anywhere.
 
 terraform {
-  required_version = ">= 1.11"
+  required_version = ">= 1.8"
 }
 
 variable "project_name" {

@@ -2,7 +2,7 @@
 # and what the key lets AWS's services do. No provider: `terraform test` runs it anywhere.
 
 terraform {
-  required_version = ">= 1.11"
+  required_version = ">= 1.8"
 }
 
 variable "partition" {

@@ -3,7 +3,7 @@
 # No provider: `terraform test` runs it anywhere.
 
 terraform {
-  required_version = ">= 1.11"
+  required_version = ">= 1.8"
 }
 
 variable "kind" {
