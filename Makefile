@@ -13,7 +13,7 @@ ARGS ?=
 STATE_DIR ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test sweep matrix check audit bench clean
+.PHONY: help setup demo up test test-terraform validate-terraform terraform sweep matrix check audit bench clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -28,7 +28,7 @@ up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
 	@.venv/bin/migrator up --state-dir $(STATE_DIR) $(ARGS)
 
 test: setup ## All tests but the sweeps and the failure matrix.
-	@$(if $(ARGS),$(PYTHON) -m pytest $(call without,sweep matrix) $(ARGS),$(MAKE) $(SIDE_BY_SIDE))
+	@$(if $(ARGS),$(PYTHON) -m pytest $(call without,sweep matrix terraform) $(ARGS),$(MAKE) $(SIDE_BY_SIDE))
 
 # The slow folders have a process each, which mostly waits; all that they do not name is in the first one.
 SLOW := contracts e2e e2e_faults e2e_mgn
@@ -37,13 +37,23 @@ without = $(foreach folder,$(1),--ignore=tests/$(folder))
 
 .PHONY: test-quick test-contracts test-e2e test-faults
 test-quick:
-	@$(PYTHON) -m pytest -q $(call without,sweep matrix $(SLOW))
+	@$(PYTHON) -m pytest -q $(call without,sweep matrix terraform $(SLOW))
 test-contracts:
 	@$(PYTHON) -m pytest -q tests/contracts
 test-e2e:
 	@$(PYTHON) -m pytest -q tests/e2e
 test-faults:
 	@$(PYTHON) -m pytest -q tests/e2e_faults tests/e2e_mgn
+
+test-terraform: setup ## deploy/terraform by Terraform itself, with stand-ins for AWS: no cloud, no provider.
+	@$(PYTHON) -m tools.terraform test
+	@$(PYTHON) -m pytest -q tests/terraform
+
+validate-terraform: setup ## deploy/terraform by the provider's own words; needs a Terraform registry.
+	@$(PYTHON) -m tools.terraform validate
+
+terraform: setup ## Find Terraform, or build it into the cache, which takes some minutes once.
+	@$(PYTHON) -m tools.terraform
 
 sweep: setup ## Every activity and every call of a migration gone wrong; MUTATE=1: without its looks.
 	@$(PYTHON) -m pytest $(if $(MUTATE),tests/sweep/test_sweep_mutations.py,tests/sweep) $(ARGS)
@@ -59,6 +69,8 @@ check: setup ## Lint, formatting, types, import contracts, generated files.
 	@$(PYTHON) -m migration.schema --check
 	@$(PYTHON) -m migration.findings --check
 	@$(PYTHON) -m localcloud.aws.mgn.pages --check
+	@$(PYTHON) -m tools.terraform_permissions --check
+	@$(PYTHON) -m tools.terraform_lint
 	@.venv/bin/yamllint --strict .
 	@.venv/bin/actionlint
 	@.venv/bin/zizmor --quiet --offline --pedantic --no-progress .github
@@ -91,7 +103,7 @@ ENVIRONMENT ?= dev
 BACKEND ?=
 TERRAFORM := terraform -chdir=deploy/terraform
 
-.PHONY: image push plan deploy test-terraform validate-terraform
+.PHONY: image push plan deploy
 image: ## Build the image of worker, ingress and CLI.
 	docker build --file deploy/docker/Dockerfile --target migrator --tag $(IMAGE) .
 
@@ -110,14 +122,6 @@ plan: ## What Terraform would do in ENVIRONMENT with IMAGE, into dist/plan.tfpla
 deploy: ## Do what dist/plan.tfplan says, and nothing else.
 	$(TERRAFORM) init -input=false $(BACKEND:%=-backend-config=%)
 	$(TERRAFORM) apply -input=false $(CURDIR)/dist/plan.tfplan
-
-test-terraform: ## Formatting and Terraform's own tests.
-	$(TERRAFORM) fmt -check -recursive
-	$(TERRAFORM) test
-
-validate-terraform: ## Whether the provider knows all that deploy/terraform says.
-	$(TERRAFORM) init -input=false -backend=false
-	$(TERRAFORM) validate
 
 clean: ## Remove what was made inside the checkout; the cache outside it stays.
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache dist *.egg-info

@@ -77,7 +77,7 @@ Known = TypeVar("Known", Connection, FactoryConnection)
 
 def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[..., Any]]:
     """Every activity of the product, over the real systems that the settings name; `closing` ends the connections."""
-    sessions = AwsSessions(settings.state_region)
+    sessions = AwsSessions(settings.state_region, settings.external_id)
     closing.callback(sessions.close)
     hypervisors = _ByName("vCenter", settings.vcenters, VCenter, closing)
     databases = _ByName("ServiceNow", settings.servicenows, ServiceNow, closing)

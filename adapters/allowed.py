@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from adapters.aws import AwsSessions, aws_call
+from adapters.permissions import NARROWED
 from migration.models import Model
 from migration.ports import Where
 
@@ -94,8 +95,8 @@ def _dry_run(client: Any, method: str, request: Mapping[str, Any]) -> bool | Non
 def simulated(sessions: AwsSessions, who: Identity, wanted: Mapping[str, str], where: Where | None = None) -> Allowed:
     """Ask IAM what the policies of our principal allow (iam:SimulatePrincipalPolicy).
 
-    Policies of the organisation are not looked at. What a policy allows on a condition that depends on the call itself
-    stays unknown.
+    Policies of the organisation are not looked at. What a policy allows on a condition that depends on the call itself,
+    or perhaps on resources whose names are not known here, stays unknown.
 
     Args:
         sessions: Where clients come from.
@@ -130,7 +131,8 @@ def _simulated(client: "IAMClient", principal: str, actions: list[str], resource
 def _decision(result: Mapping[str, Any]) -> bool | None:
     if result["EvalDecision"] == "allowed":
         return True
-    return None if result["EvalDecision"] == "implicitDeny" and result.get("MissingContextValues") else False
+    cannot_tell = result.get("MissingContextValues") or result["EvalActionName"] in NARROWED
+    return None if result["EvalDecision"] == "implicitDeny" and cannot_tell else False
 
 
 def _sorted(answers: Mapping[str, bool | None]) -> Allowed:

@@ -105,13 +105,15 @@ class _AssumedRole(CredentialProvider):
 class AwsSessions:
     """Clients by service, role and region. Addresses and first credentials come from AWS's own environment."""
 
-    def __init__(self, region: str | None = None) -> None:
+    def __init__(self, region: str | None = None, external_id: str | None = None) -> None:
         """Nothing is called yet.
 
         Args:
             region: For clients that name none; None: the AWS default (`AWS_REGION`, or the profile's).
+            external_id: Said whenever a role is assumed; None: nothing is said.
         """
         self._region = region
+        self._external_id = external_id
         self._lock = threading.RLock()
         self._source = Session()
         self._assumed: dict[tuple[str, str | None], Session] = {}
@@ -173,7 +175,8 @@ class AwsSessions:
 
     def _assume(self, role_arn: str, region: str | None) -> dict[str, Any]:
         sts = self.client("sts", region=region)
-        given = sts.assume_role(RoleArn=role_arn, RoleSessionName=_SESSION_NAME)["Credentials"]
+        said = {"ExternalId": self._external_id} if self._external_id else {}
+        given = sts.assume_role(RoleArn=role_arn, RoleSessionName=_SESSION_NAME, **said)["Credentials"]
         return {
             "access_key": given["AccessKeyId"],
             "secret_key": given["SecretAccessKey"],

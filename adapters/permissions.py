@@ -37,16 +37,44 @@ class Role(StrEnum):
     DOCTOR = "doctor"
 
 
+class Part(StrEnum):
+    """What runs with one identity: all of the product, or one of the parts that an installation tells apart."""
+
+    ALL = "all"
+    WORKER = "worker"
+    INGRESS = "ingress"
+
+
+PARTS: Mapping[Part, frozenset[Role]] = {
+    Part.ALL: frozenset(Role),
+    Part.WORKER: frozenset({Role.ORCHESTRATE, Role.READ_MODEL, Role.DOCTOR}),
+    Part.INGRESS: frozenset({Role.INGRESS, Role.DOCTOR}),
+}
+"""Part to the roles that it plays in our account."""
+
+NARROWED = frozenset(
+    {
+        "iam:SimulatePrincipalPolicy",
+        "route53:ChangeResourceRecordSets",
+        "secretsmanager:GetSecretValue",
+        "sts:AssumeRole",
+    }
+)
+"""What an installation does well to allow on its own resources alone, whose names are not known here."""
+
 IN_OUR_ACCOUNT: Mapping[Role, Permissions] = {
     Role.INGRESS: {
         "sqs:ReceiveMessage": _QUEUE,
         "sqs:DeleteMessage": _QUEUE,
         "sqs:ChangeMessageVisibility": _QUEUE,
         "sqs:SendMessage": _DEAD_LETTERS,
+        "sqs:GetQueueAttributes": _QUEUE,
         "events:PutEvents": _BUS,
+        "events:DescribeEventBus": _BUS,
     },
     Role.ORCHESTRATE: {
         "events:PutEvents": _BUS,
+        "events:DescribeEventBus": _BUS,
         "sts:AssumeRole": "arn:{partition}:iam::*:role/*",
         "secretsmanager:GetSecretValue": _SECRET,
     },

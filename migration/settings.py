@@ -99,6 +99,9 @@ class Settings(BaseSettings):
         default=None, description="Name or ARN of the EventBridge bus; None: events stay in the migration's outbox"
     )
     state_region: str | None = Field(default=None, description="Region of table and queues; None: the AWS default")
+    external_id: str | None = Field(
+        default=None, description="What is said to STS when the role of a target account is assumed (ExternalId)"
+    )
 
     vcenters: dict[str, Connection] = {}
     servicenows: dict[str, Connection] = {}

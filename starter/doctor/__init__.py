@@ -5,6 +5,7 @@ It changes nothing. Every check runs, whatever the others find, and within a few
 
 from collections.abc import Sequence
 
+from adapters.permissions import Part
 from migration.ports import Where
 from starter.doctor.checks import Line, State, examine
 from starter.doctor.plan import planned
@@ -13,14 +14,15 @@ from starter.doctor.settings import read_settings
 __all__ = ["Line", "State", "doctor", "healthy"]
 
 
-async def doctor(places: Sequence[Where] = ()) -> tuple[Line, ...]:
+async def doctor(places: Sequence[Where] = (), part: Part = Part.ALL) -> tuple[Line, ...]:
     """Look at everything, in the order of a table.
 
     Args:
         places: The accounts and regions that migrations go to.
+        part: What runs with our AWS identity: only its permissions are asked for.
     """
     settings, lines = read_settings()
-    return (*lines, *await examine(planned(settings, places)))
+    return (*lines, *await examine(planned(settings, places, part)))
 
 
 def healthy(lines: Sequence[Line]) -> bool:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from adapters.permissions import Part
 from starter import reconcile, view
 from starter.doctor import Line, State, doctor, healthy
 from starter.terminal import FAILED, Output, OutputOption, run
@@ -21,12 +22,13 @@ def run_doctor(
     where: Annotated[
         list[str] | None, typer.Option(metavar="ACCOUNT/REGION[=ROLE_ARN]", help="a target account; may be repeated")
     ] = None,
+    part: Annotated[Part, typer.Option(help="what runs with this AWS identity")] = Part.ALL,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Look whether everything that migrations need is there; changes nothing. Exit code 0: nothing is wrong."""
 
     async def go() -> tuple[Line, ...]:
-        return await doctor([reconcile.place(text) for text in where or ()])
+        return await doctor([reconcile.place(text) for text in where or ()], part)
 
     lines = run(go, output)
     if output is Output.JSON:

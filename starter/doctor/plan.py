@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from adapters.aws import AwsSessions
+from adapters.permissions import Part
 from adapters.route53 import dns_server
 from migration.ports import Where
 from migration.settings import Settings
@@ -12,21 +13,21 @@ from starter.doctor.systems import Account, Target, keys, servicenow, vcenter
 from starter.doctor.temporal import Temporal
 
 
-def planned(settings: Settings | None, places: Sequence[Where]) -> list[Check]:
+def planned(settings: Settings | None, places: Sequence[Where], part: Part = Part.ALL) -> list[Check]:
     """Every check, in the order of the table; None: the settings cannot be read."""
     known = settings or Settings.model_construct()
-    sessions = AwsSessions(known.state_region)
+    sessions = AwsSessions(known.state_region, known.external_id)
     return [
         *Temporal(settings.task_queue if settings else None).checks(),
         blocking("AWS identity", Account(sessions, known).identity),
-        *(_settings(settings, sessions) if settings else ()),
+        *(_settings(settings, sessions, part) if settings else ()),
         *_targets(sessions, places),
     ]
 
 
-def _settings(settings: Settings, sessions: AwsSessions) -> Iterator[Check]:
+def _settings(settings: Settings, sessions: AwsSessions, part: Part) -> Iterator[Check]:
     account = Account(sessions, settings)
-    yield blocking("AWS permissions", account.permissions)
+    yield blocking("AWS permissions", partial(account.permissions, part))
     yield blocking("state table", account.table)
     for what, setting, look in (
         ("request queue", "request_queue_url", account.request_queue),

@@ -7,7 +7,7 @@ from adapters import installation
 from adapters.allowed import Allowed, Identity, dry_runs, identity, simulated
 from adapters.aws import AwsSessions
 from adapters.mgn.service import Mgn
-from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, wanted
+from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, PARTS, Part, wanted
 from adapters.secrets import Secrets
 from adapters.servicenow import ServiceNow
 from adapters.signing_keys import approval_keys
@@ -32,10 +32,11 @@ class Account:
         """Who AWS takes us for."""
         return identity(self._sessions).arn
 
-    def permissions(self) -> str | Verdict:
-        """What our policies allow."""
+    def permissions(self, part: Part = Part.ALL) -> str | Verdict:
+        """What our policies allow, of what that part of the product needs."""
         who = identity(self._sessions)
-        return _judged(self._sessions, who, wanted(IN_OUR_ACCOUNT, self._names(who)))
+        needed = {role: IN_OUR_ACCOUNT[role] for role in IN_OUR_ACCOUNT if role in PARTS[part]}
+        return _judged(self._sessions, who, wanted(needed, self._names(who)))
 
     def _names(self, who: Identity) -> dict[str, str]:
         settings = self._settings

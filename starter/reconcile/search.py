@@ -55,7 +55,7 @@ class Search:
         self._settings = settings
         self._also = tuple(also)
         self._migrations = Migrations(client, settings.task_queue)
-        self._sessions = AwsSessions(settings.state_region)
+        self._sessions = AwsSessions(settings.state_region, settings.external_id)
         self._store = DynamoMigrations(self._sessions, settings.state_table)
 
     async def find(self, *, only: frozenset[str] = frozenset(), forward: bool = False) -> Found:

@@ -16,7 +16,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from adapters.aws import aws_call, translate
+from adapters.aws import AwsSessions, aws_call, translate
 from migration.errors import Conflict, MigrationError, MigrationExecutionError, NotFound, PrerequisiteError, Unavailable
 from migration.ports import Where
 from tests.contracts.aws_cloud import REGION, Cloud, local_aws
@@ -69,6 +69,18 @@ def test_a_role_is_assumed_in_its_account_and_renewed_before_it_expires(cloud: C
     credentials._expiry_time = credentials._time_fetcher()
     assert client.get_caller_identity()["Account"] == OTHER_ACCOUNT
     assert credentials.access_key != first
+
+
+def test_a_role_is_assumed_with_the_external_id_that_its_account_wants(cloud: Cloud) -> None:
+    said = list[Any]()
+    sessions = AwsSessions(REGION, "an-id-of-this-installation")
+    sessions.client("sts").meta.events.register(
+        "provide-client-params.sts.AssumeRole", lambda params, **_: said.append(params.get("ExternalId"))
+    )
+    arn = f"arn:aws:iam::{OTHER_ACCOUNT}:role/migrator"
+    assert sessions.client("sts", region=REGION, role_arn=arn).get_caller_identity()["Account"] == OTHER_ACCOUNT
+    assert said == ["an-id-of-this-installation"]
+    sessions.close()
 
 
 def test_a_role_that_may_not_be_assumed_names_what_is_missing(cloud: Cloud) -> None:

@@ -18,8 +18,9 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from typer.testing import CliRunner
 
+from adapters.aws import AwsSessions
 from adapters.dynamodb_table import KEY, TABLE
-from adapters.permissions import IN_TARGET_ACCOUNTS
+from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, Part, Role
 from adapters.signing_keys import new_private_key, public_pem, read_private_key
 from localcloud.dns import Answer, DnsServer
 from localcloud.faults import FaultPlan
@@ -36,6 +37,7 @@ from starter.doctor import doctor, healthy
 from starter.doctor.checks import Check, Line, State, Verdict, examine
 from starter.doctor.plan import planned
 from starter.doctor.settings import read_settings
+from starter.doctor.systems import Account
 from starter.namespace import _TYPES, SEARCH_ATTRIBUTES
 from tests.contracts.aws_cloud import ACCOUNT, REGION, Cloud, local_aws
 from tests.workflows.stage import temporal_server
@@ -295,6 +297,7 @@ def _role(site: Site, name: str, *statements: Mapping[str, Any]) -> Where:
     return Where(account_id=ACCOUNT, region=REGION, role_arn=role)
 
 
+ZONE = "arn:aws:route53:::hostedzone/Z0123456789EXAMPLE"
 EVERYTHING = {"Effect": "Allow", "Action": ["*"], "Resource": "*"}
 
 
@@ -318,6 +321,30 @@ def test_a_permission_on_a_condition_stays_unknown(site: Site) -> None:
     verdict = site.look(f"permissions in {ACCOUNT}/{REGION}", places=(_role(site, "conditional", rest, stop),))
     assert verdict.state is State.OK
     assert verdict.words.endswith("not known: ec2:StopInstances")
+
+
+def test_a_permission_that_may_be_allowed_on_some_resources_stays_unknown(site: Site) -> None:
+    needed = {action for role in IN_TARGET_ACCOUNTS.values() for action in role}
+    switch = {"Effect": "Allow", "Action": ["route53:ChangeResourceRecordSets"], "Resource": ZONE}
+    rest = {"Effect": "Allow", "Action": sorted(needed - set(switch["Action"])), "Resource": "*"}
+    verdict = site.look(f"permissions in {ACCOUNT}/{REGION}", places=(_role(site, "narrow", rest, switch),))
+    assert verdict.state is State.OK
+    assert verdict.words.endswith("not known: route53:ChangeResourceRecordSets")
+
+
+def test_a_part_of_the_installation_is_asked_for_its_own_permissions_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = [*IN_OUR_ACCOUNT[Role.INGRESS], *IN_OUR_ACCOUNT[Role.DOCTOR]]
+    role = _role(site, "ingress-alone", {"Effect": "Allow", "Action": needed, "Resource": "*"})
+    given = site.aws("sts").assume_role(RoleArn=role.role_arn, RoleSessionName="here")["Credentials"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", given["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", given["SecretAccessKey"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", given["SessionToken"])
+    account = Account(AwsSessions(REGION), Settings(**site.settings))
+    assert account.permissions(Part.INGRESS) == Verdict(State.OK, f"{len(set(needed))} allowed")
+    with pytest.raises(PrerequisiteError, match="not allowed: dynamodb:BatchGetItem"):
+        account.permissions(Part.WORKER)
 
 
 def test_permissions_that_nobody_may_ask_for_are_not_checked(site: Site) -> None:

@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, Role, wanted
+from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, PARTS, Part, Role, wanted
 
 ADAPTERS = Path(__file__).resolve().parents[2] / "adapters"
 SERVICES = ("dynamodb", "ec2", "events", "iam", "kms", "mgn", "route53", "secretsmanager", "sqs", "ssm", "sts")
@@ -79,6 +79,11 @@ def test_parts_that_stay_at_home_have_no_permission_elsewhere(role: Role) -> Non
 def test_the_doctor_may_only_look() -> None:
     looks = ("Describe", "Get", "List", "Simulate")
     assert [one for one in IN_OUR_ACCOUNT[Role.DOCTOR] if not one.partition(":")[2].startswith(looks)] == []
+
+
+def test_the_parts_of_an_installation_play_every_role_that_our_account_has() -> None:
+    assert PARTS[Part.WORKER] | PARTS[Part.INGRESS] == set(IN_OUR_ACCOUNT)
+    assert PARTS[Part.ALL] >= set(IN_OUR_ACCOUNT)
 
 
 def test_a_permission_on_something_that_the_settings_do_not_name_is_not_wanted() -> None:
