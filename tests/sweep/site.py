@@ -35,6 +35,8 @@ CLOCK_FACTOR = 600.0
 ENDS_WITHIN = 240.0
 
 _PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
+_AWAITING = SearchAttributeKey.for_bool("AwaitingDecision")
+"""At the gate: before that, the evidence is still gathered and no approval counts."""
 _LOOK = 0.25
 _CALLBACKS_WITHIN = 60.0
 _ASKS = frozenset({"AWAITING_DECISION", "ROLLBACK_INCOMPLETE"})
@@ -221,7 +223,8 @@ class Run:
             phase = str(described.typed_search_attributes.get(_PHASE))
             if phase in _ASKS:
                 break
-            await self._decide(phase)
+            if phase != "AWAITING_APPROVAL" or described.typed_search_attributes.get(_AWAITING):
+                await self._decide(phase)
             await asyncio.sleep(_LOOK)
         await self._give_up()
         return False
