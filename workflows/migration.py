@@ -393,6 +393,7 @@ class MigrationWorkflow(Story):
             self._journal.changed(f"the source is kept as it is, as {self._status.source_kept_by} wants it")
             return
         self._status.source_retiring = True
+        await retirement.snapshots()
         if self._request.source_after is not SourceAfter.KEEP:
             await retirement.source()
         await retirement.items()

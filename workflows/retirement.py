@@ -56,12 +56,15 @@ class Retirement(Scene):
         )
         self._journal.phase(Phase.DECOMMISSIONING, "decided")
 
-    async def source(self) -> None:
-        """Remove the snapshots of every entry of the cutover, then switch the machines off for good or delete them."""
+    async def snapshots(self) -> None:
+        """Remove the source's snapshots of every entry of the cutover: nothing leads back to them any more."""
         if self._request.source_snapshot is SourceSnapshot.AT_CUTOVER:
             for entry in range(1, self._journal.progress(Step.CUTOVER).entry + 1):
                 snapshots = source_snapshots(self._context, entry)
                 await self._only_forward(Sources.remove_source_snapshots, snapshots, "remove the source snapshots")
+
+    async def source(self) -> None:
+        """Switch the machines off for good, or delete them."""
         machines = SourceMachines(connection=self._request.source.connection, sources=self._context.sources)
         delete = self._request.source_after is SourceAfter.DELETE
         retire, what = (Sources.delete_sources, "delete") if delete else (Sources.retire_sources, "retire")

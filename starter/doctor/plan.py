@@ -9,7 +9,7 @@ from adapters.route53 import dns_server
 from migration.ports import Where
 from migration.settings import Settings
 from starter.doctor.checks import Check, State, blocking, settled
-from starter.doctor.systems import Account, Target, keys, servicenow, vcenter
+from starter.doctor.systems import Account, Target, factory, keys, servicenow, vcenter
 from starter.doctor.temporal import Temporal
 
 
@@ -37,7 +37,11 @@ def _settings(settings: Settings, sessions: AwsSessions, part: Part) -> Iterator
         ("approval keys", "approval_keys", partial(keys, settings)),
     ):
         yield blocking(what, look) if getattr(settings, setting) else _absent(what, setting)
-    for what, setting, connect in (("vCenter", "vcenters", vcenter), ("ServiceNow", "servicenows", servicenow)):
+    for what, setting, connect in (
+        ("vCenter", "vcenters", vcenter),
+        ("ServiceNow", "servicenows", servicenow),
+        ("CMF", "factories", partial(factory, sessions)),
+    ):
         connections = getattr(settings, setting)
         yield from (blocking(f"{what} {name}", partial(connect, one)) for name, one in connections.items())
         if not connections:

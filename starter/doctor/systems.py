@@ -6,6 +6,7 @@ from contextlib import closing
 from adapters import installation
 from adapters.allowed import Allowed, Identity, dry_runs, identity, simulated
 from adapters.aws import AwsSessions
+from adapters.cmf import CloudMigrationFactory
 from adapters.mgn.service import Mgn
 from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, PARTS, Part, wanted
 from adapters.secrets import Secrets
@@ -14,7 +15,7 @@ from adapters.signing_keys import approval_keys
 from adapters.vcenter import VCenter
 from migration.errors import MigrationError, PrerequisiteError
 from migration.ports import Where
-from migration.settings import Connection, Settings
+from migration.settings import Connection, FactoryConnection, Settings
 from starter.doctor.checks import WITHIN, State, Verdict
 
 _NO_PRINCIPAL = "the root user, or a federated one: it has no policies that could be asked"
@@ -147,6 +148,12 @@ def servicenow(connection: Connection) -> str:
     """Log in and read."""
     with closing(ServiceNow(connection)) as there:
         return f"{there.about()} lets us read"
+
+
+def factory(sessions: AwsSessions, connection: FactoryConnection) -> str:
+    """Log in and read."""
+    with closing(CloudMigrationFactory(connection, Secrets(sessions), sessions)) as there:
+        return f"it has {len(there.applications())} applications"
 
 
 def keys(settings: Settings) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,8 @@ from adapters.aws import AwsSessions
 from adapters.dynamodb_table import KEY, TABLE
 from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, Part, Role
 from adapters.signing_keys import new_private_key, public_pem, read_private_key
+from localcloud.aws.cognito import make_user_pool
+from localcloud.cmf import CloudMigrationFactory
 from localcloud.dns import Answer, DnsServer
 from localcloud.faults import FaultPlan
 from localcloud.ledger import Ledger
@@ -67,12 +69,16 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    machines = build_world(250, applications=1).machines
+    world = build_world(250, applications=1)
+    machines = world.machines
     vcenter = VCenterSimulator(machines, Ledger(), FaultPlan(), on_change=lambda *_: None)
     servicenow = ServiceNow(Ledger(), FaultPlan(), username="migrator", password=SECRET)
     dns = DnsServer(_no_zone)
-    with local_aws() as cloud, _running(vcenter, servicenow, dns):
-        seeded = cloud.aws.seeded
+    with local_aws() as cloud, _running(vcenter, servicenow, dns), ExitStack() as stack:
+        seeded, pool = cloud.aws.seeded, make_user_pool(cloud.aws.url, REGION)
+        cmf = CloudMigrationFactory(Ledger(), FaultPlan(), pool)
+        cmf.seed(world.applications, account_id=ACCOUNT, region=REGION)
+        stack.enter_context(_running(cmf))
         place = Where(account_id=ACCOUNT, region=REGION, role_arn=seeded.role_arn)
         settings = {
             "state_region": REGION,
@@ -82,6 +88,7 @@ def site() -> Iterator[Site]:
             "callback_secret": f"secretsmanager:{seeded.callback_secret_name}",
             "vcenters": {"vcenter-1": {"url": vcenter.url, "username": USERNAME, "password": PASSWORD}},
             "servicenows": {"servicenow-1": {"url": servicenow.url, "username": "migrator", "password": SECRET}},
+            "factories": {"cmf-1": {"user_api": cmf.url, "login_api": cmf.url, "user_pool_id": pool.pool_id}},
             "dns_servers": [dns.address],
             "approval_keys": {"approver-1@example.com": [_public_key()]},
         }
@@ -175,6 +182,18 @@ WRONG: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any]],
     "no ServiceNow": (
         "ServiceNow servicenow-1",
         lambda own: {"servicenows": nobody_listens(own["servicenows"])},
+        "connection refused",
+        "",
+    ),
+    "a CMF without such an account": (
+        "CMF cmf-1",
+        lambda own: {"factories": {"cmf-1": {**own["factories"]["cmf-1"], "credential": "secretsmanager:nowhere"}}},
+        "GetSecretValue",
+        "",
+    ),
+    "no CMF": (
+        "CMF cmf-1",
+        lambda own: {"factories": {"cmf-1": {**own["factories"]["cmf-1"], "login_api": "http://127.0.0.1:9"}}},
         "connection refused",
         "",
     ),

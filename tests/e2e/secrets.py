@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from localcloud.aws.seed import SECRET_KEY
+from localcloud.change_requests import change_number
 from tests.e2e.local_cloud import LocalCloud
 
 CANARY = "canary4711"
@@ -43,6 +44,10 @@ async def plant_secrets(cloud: LocalCloud, application: str) -> None:
         ("dynamodb", "PutItem", migration_id),
         ("servicenow", "update", item),
         ("callback", "deliver", migration_id),
+        ("events", "entry", migration_id),
+        ("cmf", "updateServer", server),
+        ("change", "update", change_number(application)),
+        ("hook", "run", migration_id),
     ):
         rule = {"service": service, "operation": operation, "target": target, "times": 1}
         await cloud.plan(**rule, action="refuse", message=SAID, status=500)

@@ -26,9 +26,10 @@ async def told(cloud: LocalCloud, stories: Stories) -> tuple[Any, Any]:
 
 
 async def histories(cloud: LocalCloud, migration_id: str) -> AsyncIterator[tuple[str, bytes]]:
-    """Every run of a migration and of its callbacks, and what the server says of it: payloads, memos, failures."""
+    """Every run of a migration and of what goes on beside it, and what the server says of each."""
     client = await cloud.client()
-    ids = f"WorkflowId = '{migration_id}' OR WorkflowId STARTS_WITH 'callbacks/{migration_id}'"
+    beside = (f"{migration_id}/", f"callbacks/{migration_id}", f"afterword/{migration_id}", "cmf-wave/")
+    ids = " OR ".join([f"WorkflowId = '{migration_id}'", *(f"WorkflowId STARTS_WITH '{one}'" for one in beside)])
     async for run in client.list_workflows(ids):
         handle = client.get_workflow_handle(run.id, run_id=run.run_id)
         events = (await handle.fetch_history()).events
@@ -64,6 +65,13 @@ async def test_no_callback_holds_a_secret(cloud: LocalCloud, told: tuple[Any, An
         deliveries = await asyncio.to_thread(cloud.systems.deliveries, migration)
         assert deliveries
         assert found_in(cloud, json.dumps(deliveries).encode()) == []
+
+
+async def test_no_event_holds_a_secret(cloud: LocalCloud, told: tuple[Any, Any]) -> None:
+    for migration in MIGRATIONS:
+        events = await cloud.events(migration)
+        assert events
+        assert found_in(cloud, json.dumps(events).encode()) == []
 
 
 async def test_no_dead_letter_holds_a_secret(cloud: LocalCloud, told: tuple[Any, Any]) -> None:

@@ -94,7 +94,7 @@ async def test_tiers_stop_in_descending_and_launch_in_ascending_order(stage: Sta
 @pytest.mark.parametrize(
     ("parts", "left_out"),
     [
-        ({"sourceAfter": "keep"}, {"remove_source_snapshots", "retire_sources"}),
+        ({"sourceAfter": "keep"}, {"retire_sources"}),
         ({"sourceSnapshot": "none"}, {"snapshot_sources", "remove_source_snapshots"}),
         ({"cmdb": {}}, {"read_items", "record_move", "retire_items"}),
         ({"dns": []}, {"change_records"}),
