@@ -108,12 +108,12 @@ class Systems:
 
     def deliveries(self, migration_id: str) -> list[dict[str, Any]]:
         """The callbacks of the migration that arrived: nothing of hooks, nor of messages that were refused."""
-        received = self._received(migration_id)
+        received = self.received(migration_id)
         return [one for one in received if one["path"] != HOOKS and one["type"] != MessageType.REQUEST_REFUSED]
 
     def hooks(self, migration_id: str) -> list[dict[str, Any]]:
         """The webhooks of hooks that arrived."""
-        return [one for one in self._received(migration_id) if one["path"] == HOOKS]
+        return [one for one in self.received(migration_id) if one["path"] == HOOKS]
 
     def change(self, application: str) -> dict[str, str]:
         """The application's change request: its fields as people see them."""
@@ -123,7 +123,7 @@ class Systems:
         reply = httpx.get(url, params=parameters, auth=(login["username"], login["password"]), trust_env=False)
         return {name: value["display_value"] for name, value in reply.json()["result"].items()}
 
-    def _received(self, migration_id: str) -> list[dict[str, Any]]:
+    def received(self, migration_id: str) -> list[dict[str, Any]]:
         reply = httpx.get(f"{self.local['receiver']}/deliveries", params={"migrationId": migration_id}, trust_env=False)
         listed: list[dict[str, Any]] = reply.json()["deliveries"]
         return listed

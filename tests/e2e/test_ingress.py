@@ -164,7 +164,7 @@ async def test_a_hundred_malformed_messages_are_dead_letters_with_reasons_and_re
     assert refused.keys() >= {f"{message_id}:refused" for message_id in sent}
 
     async def heard() -> list[dict[str, Any]]:
-        return await asyncio.to_thread(site.cloud.systems.deliveries, "mig-malformed")
+        return await asyncio.to_thread(site.cloud.systems.received, "mig-malformed")
 
     (delivery,) = await until("the refusal is called back", heard, within=30)
     assert delivery["verified"]

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from migration import policies
 from migration.settings import Settings
@@ -10,6 +11,7 @@ from tests.workflows.stage import Stage
 from tests.workflows.worlds import Hold, World
 
 BOUND = timedelta(seconds=2)
+FAR_TOO_LONG = timedelta(seconds=90)
 
 
 class Silence(Hold):
@@ -79,13 +81,17 @@ async def test_an_undo_waits_for_a_silent_attempt_whose_act_another_attempt_has_
     assert world.moment("snapshot_sources") < world.moment("fence_targets") - BOUND / 2
 
 
-async def test_the_undo_of_an_act_that_ended_waits_for_nothing(stage: Stage, quick_to_miss: None) -> None:
+async def test_the_undo_of_an_act_whose_first_attempt_ended_waits_for_nothing(
+    stage: Stage, quick_to_miss: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "ACT_BOUND", FAR_TOO_LONG)
     world = World()
-    world.fail("shut_down_sources")
+    ended = ApplicationError("refused", {"attempt": 1}, type="CutoverError", non_retryable=True)
+    world.fail("shut_down_sources", ended)
     migration = await stage.start(world, rollback={"to": "start"})
     await migration.approve()
     await migration.ends()
-    assert world.moment("fence_targets") < world.moment("shut_down_sources") + BOUND
+    assert world.moment("fence_targets") < world.moment("shut_down_sources") + FAR_TOO_LONG
 
 
 def test_no_setting_lets_an_act_begin_calls_for_longer_than_its_undo_waits() -> None:

@@ -14,6 +14,8 @@ from tests.workflows.worlds import World
 
 NOW, SECOND, HOUR, DAY = timedelta(0), timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 SHORT = 10 * SECOND
+ROOMY = 40 * SECOND
+"""Time enough to get behind the switch, on a busy machine too."""
 """Long enough to get into the cutover on a busy machine, short enough to wait for its end."""
 
 PAUSE = {"onFailure": {"action": "pause"}}
@@ -192,7 +194,7 @@ async def test_once_users_are_sent_to_the_target_the_windows_end_changes_nothing
     world = World()
     held = world.hold(name)
     cmdb = {"system": "servicenow", "connection": "servicenow-1", "items": [{"server": "billing-web-01", "id": "5f0c"}]}
-    migration, window = await approved_for(stage, world, SHORT + 5 * SECOND, cmdb=cmdb)
+    migration, window = await approved_for(stage, world, ROOMY, cmdb=cmdb)
     await held.is_reached()
     await is_over(window.not_after + SECOND)
     assert not held.cancelled.is_set()
@@ -207,7 +209,7 @@ async def test_once_users_are_sent_to_the_target_the_windows_end_changes_nothing
 async def test_a_failed_switch_that_is_asked_about_is_not_turned_back_by_the_window(stage: Stage) -> None:
     world = World()
     world.fail("change_records")
-    migration, window = await approved_for(stage, world, SHORT + 5 * SECOND, **PAUSE)
+    migration, window = await approved_for(stage, world, ROOMY, **PAUSE)
     await migration.stands(Phase.AWAITING_DECISION, "failure")
     await is_over(window.not_after + SECOND)
     status = await migration.status()
