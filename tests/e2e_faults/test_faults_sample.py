@@ -26,7 +26,7 @@ from tests.sweep.cases import (
 from tests.sweep.checker import Outcome, compare
 from tests.sweep.site import Site, site
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
 KINDS: tuple[Fault, ...] = (*FAULTS, UNRECORDED)
 ENDINGS = {"forward": FORWARD, "rollback": UNHEALTHY}

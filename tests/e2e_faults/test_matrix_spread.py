@@ -11,7 +11,7 @@ from tests.matrix.cells import OPTIONS, Cell, Fault
 from tests.matrix.ground import ground
 from tests.matrix.matrix import play, reference
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(500)]
 
 FAULTS = (Fault.KILLED, Fault.REJECT, Fault.FAILS_AFTER, Fault.FAILS_BEFORE, Fault.CANCEL_LATE, Fault.ROLLBACK)
 STEPS_MET = STEPS[STEPS.index(Step.TEST) : STEPS.index(Step.FINALIZE)]
