@@ -8,6 +8,7 @@ import sys
 import psutil
 
 from migration.status import Phase
+from tests.e2e import test_outages as outages
 from tests.e2e.local_cloud import LocalCloud, until
 
 GONE_WITHIN = 20.0
@@ -54,7 +55,10 @@ async def test_the_log_is_json_without_an_error_and_names_the_migration(quiet_cl
     assert [line for line in told if not {"timestamp", "level", "event"} <= line.keys()] == []
     assert [line for line in told if line["level"] not in ("info", "warning")] == []
     taken = [line for line in lines["ingress"] if line["event"] == "request taken"]
-    assert {(line["migration_id"], line["correlation_id"]) for line in taken} <= {("mig-billing", "mig-billing")}
+    assert {(line["migration_id"], line["correlation_id"]) for line in taken} <= {
+        ("mig-billing", "mig-billing"),
+        (outages.MIGRATION, outages.TRACE),
+    }
     launched = [line for line in lines["worker"] if line.get("activity") == "start_cutover"]
     identity = {"migration_id", "correlation_id", "step", "attempt", "mark"}
     assert [line for line in launched if not identity <= line.keys()] == []

@@ -14,13 +14,16 @@ from typing import Any
 
 from temporalio.client import WorkflowHistory, WorkflowUpdateFailedError
 
+from activities.tickets import TicketState
 from activities.watching import ReplicationChanged
 from migration.status import Phase
 from migration.steps import Step
 from tests.workflows.migration_requests import APPROVER, OTHER_APPROVER, REQUESTER, a_record, a_window
 from tests.workflows.signers import approvals, signed
 from tests.workflows.stage import Migration, Stage, set_up, temporal_server, until
+from tests.workflows.test_migration_hooks import BACK, FORWARD, a_hook
 from tests.workflows.test_migration_taken_over import taken_over
+from tests.workflows.test_migration_tickets import CHANGE
 from tests.workflows.worlds import World
 from workflows.callbacks import callbacks_id
 
@@ -260,12 +263,36 @@ async def run_taken_over(stage: Stage, **named: Any) -> Migration:
 
 Story = Callable[..., Awaitable[Migration]]
 
+# --- hooks and change tickets ------------------------------------------------------------------------------------
+
+
+async def hooks_and_a_ticket(stage: Stage, **named: Any) -> Migration:
+    """The application's own steps on the way forward, and a ticket that opens the gate only at the second look."""
+    world = World()
+    world.tickets = [TicketState(problem="it is not approved"), TicketState()]
+    migration = await stage.start_light(world, hooks=[a_hook(at) for at in FORWARD], **CHANGE, **named)
+    await migration.approve()
+    await migration.ends()
+    return migration
+
+
+async def hooks_on_the_way_back(stage: Stage, **named: Any) -> Migration:
+    """A failed launch, undone between the application's own steps."""
+    world = World()
+    world.fail("start_cutover")
+    hooks = [a_hook(at) for at in BACK]
+    migration = await stage.start_light(world, hooks=hooks, rollback={"to": "start"}, **CHANGE, **named)
+    await migration.approve()
+    await migration.ends()
+    return migration
+
+
 STORIES: tuple[Story, ...] = (
     *(happy_path, rolled_back_to_start, rolled_back_to_ready, rolled_back_after_the_switch),
     *(paused_and_retried, cancelled_at_the_gate, rejected),
     *(paused_and_retried_with_change, evidence_lapsed, tested_again, window_turned_back),
     *(signed_approval, approvals_raced, operator_paused, source_deleted, source_kept),
-    *(rollback_incomplete_retried, run_taken_over),
+    *(rollback_incomplete_retried, run_taken_over, hooks_and_a_ticket, hooks_on_the_way_back),
 )
 
 
