@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from typing import Any
 
 import psutil
 
@@ -42,10 +43,14 @@ async def test_no_message_is_left_in_the_queue(quiet_cloud: LocalCloud) -> None:
     assert await quiet_cloud.request_queue_is_empty()
 
 
-async def test_every_refused_message_was_refused_once(quiet_cloud: LocalCloud) -> None:
+async def test_every_refused_message_was_refused_for_the_same_reasons_however_often_it_came(
+    quiet_cloud: LocalCloud,
+) -> None:
     letters = await quiet_cloud.dead_letters()
     assert letters
-    assert {message_id: found for message_id, found in letters.items() if len(found) != 1} == {}
+    assert {
+        message_id: found for message_id, found in letters.items() if len({one.reasons for one in found}) != 1
+    } == {}
 
 
 async def test_the_log_is_json_without_an_error_and_names_the_migration(quiet_cloud: LocalCloud) -> None:
@@ -59,7 +64,7 @@ async def test_the_log_is_json_without_an_error_and_names_the_migration(quiet_cl
         ("mig-billing", "mig-billing"),
         (outages.MIGRATION, outages.TRACE),
     }
-    launched = [line for line in lines["worker"] if line.get("activity") == "start_cutover"]
+    launched = [line for line in lines["worker"] if line.get("activity") == "start_cutover" and not _of_the_sdk(line)]
     identity = {"migration_id", "correlation_id", "step", "attempt", "mark"}
     assert [line for line in launched if not identity <= line.keys()] == []
 
@@ -83,3 +88,8 @@ def test_a_sigterm_stops_the_whole_cloud_and_leaves_no_process(cloud_to_stop: Lo
     cloud_to_stop.stop()
     assert cloud_to_stop.process.returncode == 0
     assert psutil.wait_procs(family, timeout=GONE_WITHIN)[1] == []
+
+
+def _of_the_sdk(line: dict[str, Any]) -> bool:
+    """Temporal's own line about a failed attempt: it knows the activity, and not what it was asked."""
+    return "__temporal_error_identifier" in line

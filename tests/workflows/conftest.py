@@ -15,7 +15,7 @@ from tests.workflows.signers import approvals
 from tests.workflows.stage import Stage, cleared, set_up, temporal_server
 
 _HERE = Path(__file__).parent
-_AT_ONCE = 14
+_AT_ONCE = 8
 
 Test = Callable[..., Coroutine[Any, Any, None]]
 
