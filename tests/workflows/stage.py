@@ -18,6 +18,9 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import (
     Client,
+    Interceptor,
+    OutboundInterceptor,
+    QueryWorkflowInput,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -59,6 +62,7 @@ _ACTIVITIES_AT_ONCE = 200
 _LOOK = 0.03
 _QUERY = 0.25
 _SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+_UNANSWERED = {RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE}
 
 
 async def until(condition: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
@@ -314,6 +318,25 @@ async def temporal_server() -> AsyncIterator[str]:
         yield server.client.service_client.config.target_host
 
 
+class AsksAgain(Interceptor):
+    """A query that a busy server leaves unanswered is asked again: it changes nothing, so that does no harm."""
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002  the SDK's signature
+        """Stand in front of every query."""
+        return _AskAgain(next)
+
+
+class _AskAgain(OutboundInterceptor):
+    async def query_workflow(self, input: QueryWorkflowInput) -> Any:  # noqa: A002  the SDK's signature
+        deadline = asyncio.get_running_loop().time() + WITHIN
+        while True:
+            try:
+                return await super().query_workflow(input)
+            except RPCError as error:
+                if error.status not in _UNANSWERED or asyncio.get_running_loop().time() > deadline:
+                    raise
+
+
 class _Stuck(logging.Handler):
     """Hears of workflows that their worker could not put away."""
 
@@ -336,7 +359,9 @@ async def set_up(
     **options: Any,
 ) -> AsyncIterator[Stage]:
     """Connect, and run a worker, on a task queue of its own when none is given; `also`: real activities."""
-    client = await Client.connect(address, data_converter=pydantic_data_converter, identity="stage")
+    client = await Client.connect(
+        address, data_converter=pydantic_data_converter, identity="stage", interceptors=[AsksAgain()]
+    )
     task_queue, activities = task_queue or f"stage-{uuid.uuid4().hex[:8]}", FakeActivities()
     settings: dict[str, Any] = {
         "max_concurrent_activities": _ACTIVITIES_AT_ONCE,
