@@ -1,4 +1,4 @@
-"""Every log line of an activity says which migration, step and attempt it belongs to."""
+"""Every log line of an activity says which migration, step and attempt it belongs to, and so does AWS's own record."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from migration.marks import Mark
+from migration.on_behalf import on_behalf_of
 
 logger = structlog.get_logger("activity")
 
@@ -32,7 +33,7 @@ class _Bound(ActivityInboundInterceptor):
         }
         if isinstance(mark, Mark):
             context |= {"correlation_id": mark.correlation_id, "step": str(mark.step), "mark": str(mark)}
-        with structlog.contextvars.bound_contextvars(**context):
+        with structlog.contextvars.bound_contextvars(**context), on_behalf_of(info.workflow_id):
             logger.info("activity started")
             try:
                 result = await super().execute_activity(input)

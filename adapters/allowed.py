@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _INSTANCE, _TEMPLATE = "i-00000000000000000", "lt-00000000000000000"
 _DRY_RUNS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "ec2:StopInstances": ("stop_instances", {"InstanceIds": [_INSTANCE]}),
     "ec2:ModifyInstanceAttribute": (
         "modify_instance_attribute",
         {"InstanceId": _INSTANCE, "DisableApiTermination": {"Value": True}},
@@ -32,7 +31,10 @@ _DRY_RUNS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ec2:DescribeInstances": ("describe_instances", {}),
     "ec2:DescribeSubnets": ("describe_subnets", {}),
 }
-"""EC2's calls that change something, on things that cannot be there, and two that read."""
+"""EC2's calls that change something, on things that cannot be there, and two that read.
+
+Not StopInstances: a good policy allows it on machines with a mark, which one that is not there has not.
+"""
 
 _WOULD, _MAY_NOT = "DryRunOperation", "UnauthorizedOperation"
 _AN_EXAMPLE = "example"

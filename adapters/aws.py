@@ -6,6 +6,7 @@ clients are made under a lock (boto3 guide, "Multithreading or multiprocessing w
 
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +18,7 @@ from botocore.credentials import (
     CredentialProvider,
     CredentialResolver,
     DeferredRefreshableCredentials,
+    ReadOnlyCredentials,
 )
 from botocore.exceptions import (
     BotoCoreError,
@@ -34,6 +36,8 @@ from botocore.exceptions import (
 from botocore.session import Session
 
 from migration.errors import Conflict, MigrationError, MigrationExecutionError, NotFound, PrerequisiteError, Unavailable
+from migration.marks import MIGRATION_TAG
+from migration.on_behalf import migration_served
 from migration.ports import Where
 
 if TYPE_CHECKING:
@@ -47,6 +51,11 @@ _NO_ANSWER = (
     MetadataRetrievalError,
 )
 _SESSION_NAME = "migrator"
+_NOT_IN_SESSION_NAMES = re.compile(r"[^A-Za-z0-9_+=,.@-]")
+_LONGEST_SESSION_NAME = 64
+_MOST_SESSIONS = 1000
+"""Sessions of one role that are remembered: migrations under way at once; the one used longest ago is forgotten."""
+
 _USER_AGENT = "migrator/0.1.0"
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 20
@@ -89,16 +98,47 @@ _OTHER_STATE = re.compile(r"^(Conflict|Incorrect(Instance)?State|OperationNotPer
 _PERMISSION = re.compile(r"not authorized to perform:? ([\w-]+:\w+)")
 
 
-class _AssumedRole(CredentialProvider):
-    """Credentials of an assumed role, fetched at the first call and again before they expire."""
+class _RoleCredentials(DeferredRefreshableCredentials):
+    """Credentials of an assumed role, from a session for each migration that calls are made for.
 
+    Each is fetched at its first call, and again before it expires. So one client serves all migrations, and AWS still
+    tells them apart.
+    """
+
+    def __init__(self, fetch: Callable[[str | None], dict[str, Any]]) -> None:
+        super().__init__(refresh_using=partial(fetch, None), method="assume-role")
+        self._fetch = fetch
+        self._sessions_lock = threading.Lock()
+        self._sessions: OrderedDict[str, DeferredRefreshableCredentials] = OrderedDict()
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        migration_id = migration_served()
+        frozen: ReadOnlyCredentials = (
+            super().get_frozen_credentials()
+            if migration_id is None
+            else self._session(migration_id).get_frozen_credentials()
+        )
+        return frozen
+
+    def _session(self, migration_id: str) -> DeferredRefreshableCredentials:
+        with self._sessions_lock:
+            session = self._sessions.pop(migration_id, None) or DeferredRefreshableCredentials(
+                refresh_using=partial(self._fetch, migration_id), method=self.method
+            )
+            self._sessions[migration_id] = session
+            if len(self._sessions) > _MOST_SESSIONS:
+                self._sessions.popitem(last=False)
+            return session
+
+
+class _AssumedRole(CredentialProvider):
     METHOD = "assume-role"
 
-    def __init__(self, fetch: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, credentials: _RoleCredentials) -> None:
         super().__init__()
-        self._credentials = DeferredRefreshableCredentials(refresh_using=fetch, method=self.METHOD)
+        self._credentials = credentials
 
-    def load(self) -> DeferredRefreshableCredentials:
+    def load(self) -> _RoleCredentials:
         return self._credentials
 
 
@@ -168,15 +208,20 @@ class AwsSessions:
             return self._source
         if (role_arn, region) not in self._assumed:
             session = Session()
-            provider = _AssumedRole(partial(self._assume, role_arn, region))
+            provider = _AssumedRole(_RoleCredentials(partial(self._assume, role_arn, region)))
             session.register_component("credential_provider", CredentialResolver(providers=[provider]))
             self._assumed[role_arn, region] = session
         return self._assumed[role_arn, region]
 
-    def _assume(self, role_arn: str, region: str | None) -> dict[str, Any]:
-        sts = self.client("sts", region=region)
-        said = {"ExternalId": self._external_id} if self._external_id else {}
-        given = sts.assume_role(RoleArn=role_arn, RoleSessionName=_SESSION_NAME, **said)["Credentials"]
+    def _assume(self, role_arn: str, region: str | None, migration_id: str | None) -> dict[str, Any]:
+        """A session of a role. It is called like the migration, in CloudTrail, and tagged with it, for policies."""
+        said: dict[str, Any] = {"RoleSessionName": _SESSION_NAME}
+        if migration_id is not None:
+            said["RoleSessionName"] = _NOT_IN_SESSION_NAMES.sub("-", migration_id)[:_LONGEST_SESSION_NAME]
+            said["Tags"] = [{"Key": MIGRATION_TAG, "Value": migration_id}]
+        if self._external_id:
+            said["ExternalId"] = self._external_id
+        given = self.client("sts", region=region).assume_role(RoleArn=role_arn, **said)["Credentials"]
         return {
             "access_key": given["AccessKeyId"],
             "secret_key": given["SecretAccessKey"],

@@ -58,6 +58,7 @@ NARROWED = frozenset(
         "route53:ChangeResourceRecordSets",
         "secretsmanager:GetSecretValue",
         "sts:AssumeRole",
+        "sts:TagSession",
     }
 )
 """What an installation does well to allow on its own resources alone, whose names are not known here."""
@@ -76,6 +77,7 @@ IN_OUR_ACCOUNT: Mapping[Role, Permissions] = {
         "events:PutEvents": _BUS,
         "events:DescribeEventBus": _BUS,
         "sts:AssumeRole": "arn:{partition}:iam::*:role/*",
+        "sts:TagSession": "arn:{partition}:iam::*:role/*",
         "secretsmanager:GetSecretValue": _SECRET,
     },
     Role.READ_MODEL: {

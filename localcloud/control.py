@@ -1,10 +1,11 @@
-"""The local cloud's own HTTP interface: read the ledger, plan faults, see who serves each application.
+"""The local cloud's own HTTP interface: read the ledger, plan faults, see who serves each application, who called what.
 
 GET    /ledger?service=&operation=&target=&since=    the entries as JSON lines; `since` is a sequence number
 GET    /faults                                       the rules in force
 POST   /faults                                       put a rule in force, or a list of them; answers their ids
 DELETE /faults, DELETE /faults/{id}                  take all back, or one
 GET    /applications                                 every application's DNS answer, servers and writes
+GET    /calls                                        who called what of AWS, and how often, looks too
 
 A fault is a JSON object. It says which calls it meets:
 
@@ -61,14 +62,15 @@ class ControlServer:
         ledger: Ledger,
         faults: FaultPlan,
         applications: Callable[[], Any] | None = None,
+        calls: Callable[[], Any] | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        """`applications` gives the JSON of `GET /applications`."""
+        """`applications` and `calls` give the JSON of `GET /applications` and of `GET /calls`."""
         self._ledger = ledger
         self._faults = faults
-        self._applications = applications
+        self._reports = {"applications": applications, "calls": calls}
         self._server = HttpServer(self._serve, name="control", host=host, port=port)
 
     def start(self) -> None:
@@ -95,6 +97,11 @@ class ControlServer:
         return f"{self.url}/faults"
 
     @property
+    def calls_url(self) -> str:
+        """Where it is read who called what of AWS."""
+        return f"{self.url}/calls"
+
+    @property
     def applications_url(self) -> str:
         """Where the applications' state is read."""
         return f"{self.url}/applications"
@@ -109,8 +116,8 @@ class ControlServer:
         match request.method, *request.segments:
             case "GET", "ledger":
                 return Reply(200, self._lines(dict(request.query)), {"Content-Type": "application/x-ndjson"})
-            case "GET", "applications" if self._applications:
-                return Reply.json(200, self._applications())
+            case "GET", name if report := self._reports.get(name):
+                return Reply.json(200, report())
             case "GET", "faults":
                 return Reply.json(200, [rule_to_json(key, rule) for key, rule in self._faults.rules().items()])
             case "POST", "faults":

@@ -91,7 +91,7 @@ def request_for(local: Mapping[str, Any], application: str, **overrides: Any) ->
         "source": {"type": "vmware", "connection": VCENTER, "servers": [_server(vm) for vm in vms]},
         "target": _target(local),
         "healthChecks": [*map(_health_check, names), *_more_checks(names[0])],
-        "dns": [_record(local["zone"], local["dns_names"][application], names)],
+        "dns": [_record(local, local["dns_names"][application], names)],
         "cmdb": {
             "system": "servicenow",
             "connection": SERVICENOW,
@@ -124,6 +124,7 @@ def _target(local: Mapping[str, Any]) -> dict[str, Any]:
         "type": "aws-mgn",
         "accountId": local["account_id"],
         "region": local["region"],
+        "roleArn": local["role_arn"],
         "subnetId": subnets["production"],
         "securityGroupIds": [groups["production"]],
         "instanceType": INSTANCE_TYPE,
@@ -146,12 +147,13 @@ def _more_checks(server: str) -> list[dict[str, Any]]:
     ]
 
 
-def _record(zone: Mapping[str, str], name: str, servers: list[str]) -> dict[str, Any]:
+def _record(local: Mapping[str, Any], name: str, servers: list[str]) -> dict[str, Any]:
     to = {"servers": servers}
     return {
         "provider": "route53",
-        "zone": zone["name"],
-        "zoneId": zone["id"],
+        "zone": local["zone"]["name"],
+        "zoneId": local["zone"]["id"],
+        "roleArn": local["role_arn"],
         "name": name,
         "type": "A",
         "ttl": 2,

@@ -180,7 +180,7 @@ class Supervisor:
         servicenow.seed_changes(world.applications)
         secret = aws.seeded.callback_secret
         receiver = _run(running, lambda port: CallbackReceiver(*books, secret=secret, port=port), 8082)
-        control = _run(running, lambda port: ControlServer(*books, aws.applications.report, port=port), 8083)
+        control = _run(running, lambda port: ControlServer(*books, aws.applications.report, aws.calls, port=port), 8083)
         addresses = {
             "aws": aws.url,
             "vcenter": vcenter.url,
@@ -191,6 +191,7 @@ class Supervisor:
             "ledger": control.ledger_url,
             "faults": control.faults_url,
             "applications": control.applications_url,
+            "calls": control.calls_url,
         }
         return describe(world, aws.seeded, addresses) | {
             "credentials": _CREDENTIALS,

@@ -133,7 +133,9 @@ class Program:
 
     def _start(self) -> None:
         self._started = time.monotonic()
-        self._process = spawn(_PROGRAMS[self.name], self._cloud.environment(), self.log, cwd=_CHECKOUT)
+        # AWS knows the programs apart by their keys, and an installation by their roles.
+        environment = self._cloud.environment() | {"AWS_ACCESS_KEY_ID": self.name}
+        self._process = spawn(_PROGRAMS[self.name], environment, self.log, cwd=_CHECKOUT)
 
 
 def kill_caller(programs: Sequence[Program], rule: Rule) -> None:

@@ -12,6 +12,9 @@ locals {
   role_arn  = "arn:${local.partition}:iam::${local.account}:role"
 
   request_rule = "${local.names.event_bus}-requests"
+  target_roles = [
+    for account in var.target_accounts : "arn:${local.partition}:iam::${account}:role/${local.names.target_role}"
+  ]
 
   # The settings of migration/settings.py; a test compares the names.
   settings = merge(
@@ -51,9 +54,8 @@ module "policies" {
     event_bus         = local.names.event_bus
   }
   narrowed = {
-    "sts:AssumeRole" = [
-      for account in var.target_accounts : "arn:${local.partition}:iam::${account}:role/${local.names.target_role}"
-    ]
+    "sts:AssumeRole" = local.target_roles
+    "sts:TagSession" = local.target_roles
     "secretsmanager:GetSecretValue" = concat(
       ["arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${local.names.secrets}/*"],
       var.secret_arns,

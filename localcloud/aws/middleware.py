@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
+from localcloud.aws.callers import Callers
 from localcloud.aws.calls import Aliases, Call, read_call, with_results
 from localcloud.faults import FaultPlan, Rule, wait_for_hang_up
 from localcloud.ledger import Ledger
@@ -77,6 +78,7 @@ class Middleware:
         self._ledger = ledger
         self._faults = faults
         self._turn = turn
+        self.callers = Callers()
         self._aliases: Aliases | None = None
         self._changed: Callable[[], object] = lambda: None
 
@@ -96,23 +98,26 @@ class Middleware:
         call = read_call(environ, body, self._aliases) if self._aliases else None
         if call is None:
             return self._app(environ, start_response)
+        self.callers.called(call)
         rule = self._faults.take(service=call.service, operation=call.operation, targets=call.targets)
         answered = self._faults.meet(
             rule,
-            lambda: self._carry_out(call, environ),
+            lambda: self._carry_out(call, environ, body),
             refusal=lambda rule: refusal(call, rule),
             silence=lambda seconds: _hang_up(environ, seconds),
         )
         start_response(answered.status, list(answered.headers))
         return [answered.body]
 
-    def _carry_out(self, call: Call, environ: dict[str, Any]) -> Answered:
+    def _carry_out(self, call: Call, environ: dict[str, Any], body: bytes) -> Answered:
         if call.operation == "ReceiveMessage":
             return _run(self._app, environ)
         with self._turn:
             answered = _run(self._app, environ)
             if answered.accepted and call.mutating and call.service in RECORDED:
                 self._record(call, answered)
+            if answered.accepted and call.operation == "AssumeRole":
+                self.callers.assumed(body, answered.body)
             return answered
 
     def _record(self, call: Call, answered: Answered) -> None:
@@ -122,7 +127,7 @@ class Middleware:
             service=call.service,
             operation=call.operation,
             targets=call.targets,
-            caller=call.caller,
+            caller=self.callers.name(call.caller),
             detail=call.detail,
         )
         if call.service in ("mgn", "ec2", "route53"):

@@ -114,6 +114,10 @@ class AwsServer:
             raise RuntimeError("not started")
         return self._applications
 
+    def calls(self) -> Mapping[str, Mapping[str, int]]:
+        """Who has called what, and how often: access key id or role to `service:Operation` to a count."""
+        return self._middleware.callers.report()
+
     def _open(self) -> Applications:
         """Join applications, MGN, Systems Manager and ledger, once the seed is in place."""
         applications = self._applications = Applications(

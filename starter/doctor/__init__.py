@@ -6,6 +6,7 @@ It changes nothing. Every check runs, whatever the others find, and within a few
 from collections.abc import Sequence
 
 from adapters.permissions import Part
+from migration.on_behalf import on_behalf_of
 from migration.ports import Where
 from starter.doctor.checks import Line, State, examine
 from starter.doctor.plan import planned
@@ -22,7 +23,9 @@ async def doctor(places: Sequence[Where] = (), part: Part = Part.ALL) -> tuple[L
         part: What runs with our AWS identity: only its permissions are asked for.
     """
     settings, lines = read_settings()
-    return (*lines, *await examine(planned(settings, places, part)))
+    # Roles are assumed as a migration does it: one that may not be tagged is found out here.
+    with on_behalf_of("doctor"):
+        return (*lines, *await examine(planned(settings, places, part)))
 
 
 def healthy(lines: Sequence[Line]) -> bool:

@@ -1,6 +1,7 @@
 """What a check is, and how many of them run side by side, each within its time."""
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def blocking(what: str, look: Callable[[], str | Verdict]) -> Check:
     async def in_a_thread() -> str | Verdict:
         pool = ThreadPoolExecutor(1, thread_name_prefix="doctor")
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, look)
+            return await asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, look)
         finally:
             pool.shutdown(wait=False)
 

@@ -18,6 +18,8 @@ from botocore.exceptions import (
 
 from adapters.aws import AwsSessions, aws_call, translate
 from migration.errors import Conflict, MigrationError, MigrationExecutionError, NotFound, PrerequisiteError, Unavailable
+from migration.marks import MIGRATION_TAG
+from migration.on_behalf import on_behalf_of
 from migration.ports import Where
 from tests.contracts.aws_cloud import REGION, Cloud, local_aws
 
@@ -81,6 +83,31 @@ def test_a_role_is_assumed_with_the_external_id_that_its_account_wants(cloud: Cl
     assert sessions.client("sts", region=REGION, role_arn=arn).get_caller_identity()["Account"] == OTHER_ACCOUNT
     assert said == ["an-id-of-this-installation"]
     sessions.close()
+
+
+def _who(client: Any) -> str:
+    return str(client.get_caller_identity()["Arn"]).partition("assumed-role/")[2]
+
+
+def test_one_client_calls_for_each_migration_in_a_session_that_is_named_and_tagged_like_it(cloud: Cloud) -> None:
+    said = list[Any]()
+    sessions = AwsSessions(REGION)
+    sessions.client("sts").meta.events.register(
+        "provide-client-params.sts.AssumeRole", lambda params, **_: said.append(params.get("Tags"))
+    )
+    client = sessions.client("sts", region=REGION, role_arn=f"arn:aws:iam::{OTHER_ACCOUNT}:role/migrator")
+    for migration_id in ("mig-billing", "mig-shop", "mig-billing"):
+        with on_behalf_of(migration_id):
+            assert _who(client) == f"migrator/{migration_id}"
+    assert _who(client) == "migrator/migrator"
+    assert said == [*([{"Key": MIGRATION_TAG, "Value": name}] for name in ("mig-billing", "mig-shop")), None]
+    sessions.close()
+
+
+def test_a_session_is_named_like_a_workflow_whose_id_has_signs_that_no_session_may(cloud: Cloud) -> None:
+    client = cloud.sessions.client("sts", region=REGION, role_arn=f"arn:aws:iam::{OTHER_ACCOUNT}:role/migrator")
+    with on_behalf_of("callbacks/refused/" + "a" * 60):
+        assert _who(client) == "migrator/callbacks-refused-" + "a" * 46
 
 
 def test_a_role_that_may_not_be_assumed_names_what_is_missing(cloud: Cloud) -> None:

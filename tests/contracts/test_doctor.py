@@ -304,9 +304,9 @@ def test_a_dry_run_changes_nothing_and_one_that_ec2_refuses_names_the_permission
     what, before = f"EC2 dry runs in {ACCOUNT}/{REGION}", len(site.cloud.ledger.entries())
     assert site.look(what, places=(site.place,)).state is State.OK
     assert len(site.cloud.ledger.entries()) == before
-    site.cloud.refuse("ec2", "StopInstances", 403, "UnauthorizedOperation", "You are not authorized")
+    site.cloud.refuse("ec2", "CreateSnapshots", 403, "UnauthorizedOperation", "You are not authorized")
     verdict = site.look(what, places=(site.place,))
-    assert (verdict.state, verdict.words) == (State.WRONG, "not allowed: ec2:StopInstances")
+    assert (verdict.state, verdict.words) == (State.WRONG, "not allowed: ec2:CreateSnapshots")
 
 
 def _role(site: Site, name: str, *statements: Mapping[str, Any]) -> Where:

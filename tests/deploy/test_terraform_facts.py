@@ -150,10 +150,11 @@ def test_what_is_looked_at_besides_is_of_calls_that_the_product_makes() -> None:
     assert set(policies["conditions"]) <= calls
 
 
-def test_what_stops_and_terminates_is_allowed_on_marked_machines_alone() -> None:
+def test_what_stops_and_terminates_is_allowed_to_the_migration_whose_mark_the_machine_carries() -> None:
     policies = module("policies").locals
     assert {"ec2:StopInstances", "mgn:TerminateTargetInstances"} <= set(policies["conditions"])
-    assert policies["ours_alone"] == {"Null": {f"aws:ResourceTag/{MIGRATION_TAG}": "false"}}
+    session = f"$${{aws:PrincipalTag/{MIGRATION_TAG}}}"
+    assert policies["its_own"] == {"StringEquals": {f"aws:ResourceTag/{MIGRATION_TAG}": session}}
 
 
 @pytest.mark.parametrize(

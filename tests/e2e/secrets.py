@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from localcloud.aws.seed import SECRET_KEY
 from localcloud.change_requests import change_number
@@ -26,11 +25,6 @@ SAID = "; ".join(_SAID)
 """What an error says that repeats the agent's, the session's and the user's credentials."""
 
 _OF_A_SESSION = re.compile(rb"\bASIA[A-Z0-9]{16}\b|FQoGZXIvYXdz|" + _BASIC.encode() + rb"|" + _CLAIMS.encode())
-
-
-def with_a_role(cloud: LocalCloud) -> dict[str, Any]:
-    """A target that is reached with the credentials of an assumed role."""
-    return {"roleArn": cloud.local["role_arn"]}
 
 
 async def plant_secrets(cloud: LocalCloud, application: str) -> None:

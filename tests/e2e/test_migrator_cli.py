@@ -9,7 +9,7 @@ from subprocess import Popen
 
 from migration.status import Phase
 from tests.e2e.local_cloud import APPROVER, ROOT, LocalCloud, Ran, until
-from tests.e2e.secrets import plant_secrets, with_a_role
+from tests.e2e.secrets import plant_secrets
 from tests.e2e.stories import Stories, story
 
 ELSEWHERE = {"MIGRATOR_TASK_QUEUE": "migrations-elsewhere"}
@@ -32,7 +32,7 @@ class ByCli:
 @story
 async def is_led_by_the_cli(cloud: LocalCloud) -> ByCli:
     await plant_secrets(cloud, "mail")
-    request = cloud.request("mail", soak={"for": "PT1H", "end": "commit"}, target=with_a_role(cloud))
+    request = cloud.request("mail", soak={"for": "PT1H", "end": "commit"})
     file = cloud.written(request)
     starts = [await cloud.migrator("start", file, "-o", "json") for _ in range(2)]
     other_body = await cloud.migrator("start", cloud.written(request | {"grace": "PT8S"}, "other"), "-o", "json")

@@ -7,7 +7,7 @@ from typing import Any
 from migration.status import MigrationStatus, Phase, StepState
 from migration.steps import Step
 from tests.e2e.local_cloud import LocalCloud, mark_of
-from tests.e2e.secrets import plant_secrets, with_a_role
+from tests.e2e.secrets import plant_secrets
 from tests.e2e.stories import Stories, story
 
 
@@ -31,7 +31,7 @@ def _impatient(request: dict[str, Any], depth: str) -> str:
 async def goes_back_to_the_start(cloud: LocalCloud) -> MigrationStatus:
     await cloud.never_healthy("shop")
     await plant_secrets(cloud, "shop")
-    await (await cloud.migrations()).start(_impatient(cloud.request("shop", target=with_a_role(cloud)), "start"))
+    await (await cloud.migrations()).start(_impatient(cloud.request("shop"), "start"))
     await cloud.approve(await cloud.at_the_gate("mig-shop"))
     return await cloud.reaches("mig-shop", Phase.ROLLED_BACK)
 

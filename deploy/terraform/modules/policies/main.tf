@@ -70,13 +70,15 @@ locals {
     ]
   }
 
-  # Machines are stopped and terminated only where they carry the tag of a migration. (Not so a record that a failed
-  # prepare disconnects again: it may not have its tag yet.)
-  ours_alone = { Null = { "aws:ResourceTag/migrator:migration-id" = "false" } }
+  # Machines are launched for good, stopped and terminated only by the migration whose tag they carry: the worker's
+  # session for it has the same tag. (Not so a record that a failed prepare disconnects again: it may not have its tag
+  # yet.)
+  its_own = { StringEquals = { "aws:ResourceTag/migrator:migration-id" = "$${aws:PrincipalTag/migrator:migration-id}" } }
   conditions = {
-    "ec2:StopInstances"            = local.ours_alone
-    "mgn:FinalizeCutover"          = local.ours_alone
-    "mgn:TerminateTargetInstances" = local.ours_alone
+    "ec2:StopInstances"            = local.its_own
+    "mgn:FinalizeCutover"          = local.its_own
+    "mgn:StartCutover"             = local.its_own
+    "mgn:TerminateTargetInstances" = local.its_own
   }
 
   fixed = merge({ partition = var.partition, account = var.account_id }, var.names)

@@ -64,7 +64,7 @@ resource "aws_iam_role" "this" {
     Version = "2012-10-17"
     Statement = [{
       Effect    = "Allow"
-      Action    = "sts:AssumeRole"
+      Action    = ["sts:AssumeRole", "sts:TagSession"]
       Principal = { AWS = var.worker_role_arn }
       Condition = { StringEquals = { "sts:ExternalId" = var.external_id } }
     }]

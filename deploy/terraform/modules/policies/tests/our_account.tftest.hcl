@@ -11,6 +11,7 @@ variables {
   }
   narrowed = {
     "sts:AssumeRole" = ["arn:aws:iam::210987654321:role/migrator-dev-target"]
+    "sts:TagSession" = ["arn:aws:iam::210987654321:role/migrator-dev-target"]
   }
 }
 
@@ -75,7 +76,7 @@ run "an_action_narrowed_to_nothing_is_not_allowed" {
   command = plan
 
   variables {
-    narrowed = { "sts:AssumeRole" = [] }
+    narrowed = { "sts:AssumeRole" = [], "sts:TagSession" = [] }
   }
 
   assert {

@@ -17,15 +17,15 @@ run "every_permission_is_in_the_document_of_its_role_and_no_other" {
   }
 }
 
-run "machines_are_stopped_and_terminated_only_with_the_tag_of_a_migration" {
+run "machines_are_stopped_and_terminated_only_by_the_migration_whose_tag_they_carry" {
   command = plan
 
   assert {
     condition = alltrue(flatten([
       for document in values(output.documents) : [
         for one in jsondecode(document).Statement :
-        try(one.Condition.Null["aws:ResourceTag/migrator:migration-id"], "") == "false"
-        if length(setintersection(one.Action, ["ec2:StopInstances", "mgn:TerminateTargetInstances", "mgn:FinalizeCutover"])) > 0
+        try(one.Condition.StringEquals["aws:ResourceTag/migrator:migration-id"], "") == "$${aws:PrincipalTag/migrator:migration-id}"
+        if length(setintersection(one.Action, ["ec2:StopInstances", "mgn:TerminateTargetInstances", "mgn:StartCutover", "mgn:FinalizeCutover"])) > 0
       ]
     ]))
     error_message = "Somebody else's machine could be stopped or terminated."
