@@ -33,7 +33,7 @@ test: setup ## All tests but the sweeps and the failure matrix.
 # The slow folders have a process each, and all that they do not name another one. Two at a time: they wait for much, but
 # what they wait for has its own deadlines, which a machine of two cores misses when more of them crowd it.
 SLOW := contracts e2e e2e_faults e2e_mgn
-SIDE_BY_SIDE := --no-print-directory --jobs 2 --output-sync=target test-quick test-e2e test-faults test-contracts
+SIDE_BY_SIDE := --no-print-directory --jobs 2 --output-sync=target test-quick test-e2e test-faults test-contracts test-terraform
 without = $(foreach folder,$(1),--ignore=tests/$(folder))
 
 .PHONY: test-quick test-contracts test-e2e test-faults
