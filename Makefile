@@ -63,7 +63,7 @@ matrix: setup ## Every step failed, hung, cancelled, rolled back, its worker kil
 	@$(PYTHON) -m pytest tests/matrix $(ARGS)
 
 docs: setup ## The documents as a site in site/; a warning is an error.
-	@$(PYTHON) -m mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
 
 generated: setup ## Write every file that comes from code again.
 	@$(PYTHON) -m tools.generated

@@ -59,7 +59,7 @@ Arrow = tuple[StrEnum | None, StrEnum | None]
 
 def document() -> str:
     """The whole page."""
-    return "\n".join([_ABOUT, *_diagram(), _AROUND, *_steps(), *_undos()]) + "\n"
+    return "\n".join([_ABOUT, *_diagram(), _AROUND, *_steps(), *_undos(), *_size()]) + "\n"
 
 
 # --- states ------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def _does(step: Step) -> str:
 def activities() -> dict[str, list[str]]:
     """Status to the activities that were run in it, in the order in which they first came."""
     found: dict[str, list[str]] = {}
-    for events in histories():
+    for events in histories("*"):
         phase = ""
         for event in events:
             phase = phase_of(event) or phase
@@ -166,9 +166,9 @@ def activities() -> dict[str, list[str]]:
     return found
 
 
-def histories() -> Iterator[list[dict[str, Any]]]:
-    """The events of each recorded history of a migration."""
-    for path in sorted(HISTORIES.glob("*.json")):
+def histories(pattern: str) -> Iterator[list[dict[str, Any]]]:
+    """The events of each recorded history with such a name."""
+    for path in sorted(HISTORIES.glob(f"{pattern}.json")):
         yield json.loads(path.read_text(encoding="utf-8"))["events"]
 
 
@@ -180,6 +180,14 @@ def phase_of(event: Mapping[str, Any]) -> str | None:
         if "MigrationPhase" in fields:
             return str(json.loads(base64.b64decode(fields["MigrationPhase"]["data"])))
     return None
+
+
+def _size() -> Iterator[str]:
+    runs = list(histories("happy-path-[0-9]"))
+    began = sum("activityTaskScheduledEventAttributes" in event for events in runs for event in events)
+    yield "\n## Size\n"
+    yield f"A migration of one server that goes all the way has, as it is recorded, {began} activities and"
+    yield f"{sum(map(len, runs))} events of history in {len(runs)} runs, however long it waits."
 
 
 # --- the way back ------------------------------------------------------------------------------------------------
