@@ -21,7 +21,6 @@ _KINDS: Mapping[Any, str] = {
     float: "number",
     bool: "true or false",
     Path: "file",
-    SecretStr: "secret",
     timedelta: "duration",
 }
 
@@ -84,6 +83,8 @@ def _word(kind: Any) -> str:
     if get_origin(kind) is dict:
         key, value = get_args(kind)
         return f"table of {_word(key)} to {_word(value)}"
+    if kind is SecretStr:
+        return "secret"
     if kind in _KINDS:
         return _KINDS[kind]
     (one,) = (part for part in get_args(kind) if part is not type(None))
