@@ -1,12 +1,15 @@
-"""`docs/payload.md`: every field of a request, from its JSON Schema and its rules."""
+"""`docs/payload.md`: every field of a request, from its JSON Schema and its rules, and of every decision."""
 
 import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
+from migration.changes import Change, ChangedCheck
+from migration.decisions import DECISIONS, Decision
 from migration.offer import unoffered
 from migration.parsing import parse_request
 from migration.request import MigrationRequest, SourceType
@@ -53,8 +56,8 @@ def document() -> str:
     """The whole page."""
     schema = request_schema()
     parts = list(_parts("", schema, json.loads(EXAMPLE.read_text(encoding="utf-8")), schema["$defs"]))
-    lines = [_ABOUT, *_fields(parts, schema["$defs"]), *_rules(), *_not_offered(), *_formats(schema["$defs"])]
-    return "\n".join(lines) + "\n"
+    fields, formats = _fields(parts, schema["$defs"]), _formats(schema["$defs"])
+    return "\n".join([_ABOUT, *fields, *_rules(), *_not_offered(), *_decisions(), *formats]) + "\n"
 
 
 # --- parts -------------------------------------------------------------------------------------------------------
@@ -114,7 +117,7 @@ def _field(
     inner = _resolved(_branches(field)[0], definitions)
     required = name in part.schema.get("required", ())
     default = field.get("default")
-    means = field.get("description") or inner.get("description", "Always this.")
+    means = field.get("description") or inner.get("description") or ("Always this." if "const" in field else "")
     given = part.example.get(name) if isinstance(part.example, dict) else None
     example = "" if given is None or _structured(given) else code(_short(given))
     return (
@@ -199,6 +202,24 @@ def _asking_for_all(source: SourceType) -> MigrationRequest:
     alias = {"alias": {"dnsName": "lb.example.com", "hostedZoneId": "Z1"}}
     wanted["dns"][0] |= {"provider": "rfc2136", "to": alias, "reverse": True}
     return parse_request(json.dumps(wanted).encode())
+
+
+def _decisions() -> Iterator[str]:
+    yield "## Decisions\n"
+    yield "What is said to a migration while it runs: an update, or a signal, of such a name to the workflow"
+    yield "`migrationId`, with these fields in one JSON object. `by` may be called `approver` too.\n"
+    yield from table(["decision", "means", "must say", "may say"], starmap(_decision, DECISIONS.items()))
+    new = ", ".join(code(name) for name in Change.model_json_schema(by_alias=True)["properties"])
+    check = ", ".join(code(name) for name in ChangedCheck.model_json_schema(by_alias=True)["properties"])
+    yield f"\n`change` of `retry` is an object of {new}; `healthCheck` of it one of {check}.\n"
+
+
+def _decision(name: str, model: type[Decision]) -> tuple[str, ...]:
+    schema = model.model_json_schema(by_alias=True)
+    must = schema["required"]
+    may = [field for field in schema["properties"] if field not in must]
+    means = schema["description"].partition("\n\n")[0]
+    return code(name), means, ", ".join(map(code, must)), ", ".join(map(code, may))
 
 
 def _formats(definitions: Mapping[str, Any]) -> Iterator[str]:
