@@ -13,7 +13,7 @@ ARGS ?=
 STATE_DIR ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-terraform validate-terraform terraform sweep matrix docs generated check audit bench clean
+.PHONY: help setup demo up test test-terraform validate-terraform terraform sweep matrix check audit bench clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -62,6 +62,7 @@ sweep: setup ## Every activity and every call of a migration gone wrong; MUTATE=
 matrix: setup ## Every step failed, hung, cancelled, rolled back, its worker killed: where each ends.
 	@$(PYTHON) -m pytest tests/matrix $(ARGS)
 
+.PHONY: docs generated
 docs: setup ## The documents as a site in site/; a warning is an error.
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
 
