@@ -22,6 +22,7 @@ from tools.documents import OUTSIDE, ROOT, Link, rewritten
 DRAWN = ROOT / ".cache" / "diagrams"
 """What was drawn before, by the hash of its source: each takes a second."""
 
+_FETCHED = re.compile(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']?((?:https?:)?//[^\"' >]+)")
 _DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -41,6 +42,13 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return _link(link, page.file.src_uri, files)
 
     return _DIAGRAM.sub(lambda found: _image(found[1], document), rewritten(markdown, document, written))
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001  MkDocs names them
+    """The page as it is written: everything that a browser loads for it is beside it."""
+    if fetched := _FETCHED.findall(output):
+        raise PluginError(f"{page.file.src_uri} would fetch {', '.join(fetched)}")
+    return output
 
 
 def _page(document: str) -> str:

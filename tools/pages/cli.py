@@ -52,14 +52,19 @@ def _parameters(name: str, command: Any) -> Iterator[str]:
 
 
 def _argument(one: Any) -> tuple[str, ...]:
-    return code(one.metavar or one.name.upper()), "required" if one.required else "", one.help or ""
+    return _choices(one.metavar or one.name.upper()), "required" if one.required else "", one.help or ""
 
 
 def _option(one: Any) -> tuple[str, ...]:
     names = ", ".join(map(code, [*one.opts, *one.secondary_opts]))
-    shown = names if one.is_flag else f"{names} {code(_metavar(one))}"
+    shown = names if one.is_flag else f"{names} {_choices(_metavar(one))}"
     more = "; may be repeated" if one.multiple and "repeated" not in (one.help or "") else ""
     return shown, _default(one), f"{one.help or ''}{more}"
+
+
+def _choices(metavar: str) -> str:
+    """One of several words, without the bar between them: within code in a table not every reader unescapes it."""
+    return " or ".join(map(code, metavar.split("|")))
 
 
 def _metavar(one: Any) -> str:
