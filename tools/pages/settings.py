@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -73,6 +73,7 @@ def _row(path: str, field: FieldInfo) -> tuple[str, ...]:
 
 def _kind(field: FieldInfo) -> str:
     limits = [f"at least {_value(one.ge)}" for one in field.metadata if isinstance(one, Ge)]
+    limits += [f"more than {_value(one.gt)}" for one in field.metadata if isinstance(one, Gt)]
     limits += [f"at most {_value(one.le)}" for one in field.metadata if isinstance(one, Le)]
     return ", ".join([_word(field.annotation), *limits])
 
