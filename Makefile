@@ -62,15 +62,19 @@ sweep: setup ## Every activity and every call of a migration gone wrong; MUTATE=
 matrix: setup ## Every step failed, hung, cancelled, rolled back, its worker killed: where each ends.
 	@$(PYTHON) -m pytest tests/matrix $(ARGS)
 
-check: setup ## Lint, formatting, types, import contracts, generated files.
+.PHONY: docs generated
+docs: setup ## The documents as a site in site/; a warning is an error.
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
+
+generated: setup ## Write every file that comes from code again.
+	@$(PYTHON) -m tools.generated
+
+check: docs ## Lint, formatting, types, import contracts, generated files, documents.
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
-	@$(PYTHON) -m migration.schema --check
-	@$(PYTHON) -m migration.findings --check
-	@$(PYTHON) -m localcloud.aws.mgn.pages --check
-	@$(PYTHON) -m tools.terraform_permissions --check
+	@$(PYTHON) -m tools.generated --check
 	@$(PYTHON) -m tools.terraform_lint
 	@.venv/bin/yamllint --strict .
 	@.venv/bin/actionlint
@@ -125,5 +129,5 @@ deploy: ## Do what dist/plan.tfplan says, and nothing else.
 	$(TERRAFORM) apply -input=false $(CURDIR)/dist/plan.tfplan
 
 clean: ## Remove what was made inside the checkout; the cache outside it stays.
-	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache dist *.egg-info
+	rm -rf .venv .local site .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

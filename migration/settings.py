@@ -23,38 +23,48 @@ class Connection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str
-    username: str = ""
-    password: SecretStr = SecretStr("")
-    ca_file: Path | None = None
+    url: str = Field(description="Where it answers, such as `https://vcenter.example.internal`")
+    username: str = Field(default="", description="The account that we work with")
+    password: SecretStr = Field(default=SecretStr(""), description="Its password; never shown")
+    ca_file: Path | None = Field(
+        default=None, description="Authorities that its certificate may be from, in PEM; None: the system's"
+    )
 
 
 class FactoryConnection(BaseModel):
-    """A deployment of AWS Cloud Migration Factory, by the outputs of its CloudFormation stack.
-
-    Attributes:
-        user_api: UserAPI, such as `https://abc123.execute-api.eu-central-1.amazonaws.com`, without the stage.
-        login_api: LoginAPI, to log in through it; None: through Cognito, as CMF's own scripts do since its WAF blocks
-            the login of automation.
-        admin_api: AdminAPI, where the values are read that a wave's status may have; None: they are not looked at.
-        user_pool_id: UserPoolId.
-        user_pool_client_id: The user pool's client, which has no secret; for Cognito alone.
-        region: Of the user pool; None: the one that its id begins with.
-        vpc_endpoint_id: Of the execute-api endpoint that a private deployment is reached by; None: it is public.
-        credential: Reference to the service account, as JSON with username and password.
-    """
+    """A deployment of AWS Cloud Migration Factory, by the outputs of its CloudFormation stack."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user_api: str
-    login_api: str | None = None
-    admin_api: str | None = None
-    user_pool_id: str
-    user_pool_client_id: str | None = None
-    region: str | None = None
-    vpc_endpoint_id: str | None = None
-    credential: str = ""
-    ca_file: Path | None = None
+    user_api: str = Field(
+        description="UserAPI, such as `https://abc123.execute-api.eu-central-1.amazonaws.com`, without the stage"
+    )
+    login_api: str | None = Field(
+        default=None,
+        description="LoginAPI, to log in through it; None: through Cognito, as CMF's own scripts do since its WAF "
+        "blocks the login of automation",
+    )
+    admin_api: str | None = Field(
+        default=None,
+        description="AdminAPI, where the values are read that a wave's status may have; None: they are not looked at",
+    )
+    user_pool_id: str = Field(description="UserPoolId")
+    user_pool_client_id: str | None = Field(
+        default=None, description="The user pool's client, which has no secret; for Cognito alone"
+    )
+    region: str | None = Field(default=None, description="Of the user pool; None: the one that its id begins with")
+    vpc_endpoint_id: str | None = Field(
+        default=None,
+        description="Of the execute-api endpoint that a private deployment is reached by; None: it is public",
+    )
+    credential: str = Field(
+        default="",
+        description="Reference to the service account, as JSON with username and password; empty: the secret that "
+        "CMF's stack makes",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="Authorities that its certificate may be from, in PEM; None: the system's"
+    )
 
     @model_validator(mode="after")
     def _can_log_in(self) -> Self:
@@ -73,14 +83,22 @@ class Polling(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    replication: timedelta = timedelta(seconds=60)
-    job: timedelta = timedelta(seconds=20)
-    health: timedelta = timedelta(seconds=10)
-    soak: timedelta = timedelta(seconds=60)
-    source: timedelta = timedelta(seconds=5)
-    dns: timedelta = timedelta(seconds=5)
-    hook: timedelta = timedelta(seconds=5)
-    ticket: timedelta = timedelta(seconds=60)
+    replication: timedelta = Field(
+        default=timedelta(seconds=60), description="At replication, while its lag is awaited or watched"
+    )
+    job: timedelta = Field(
+        default=timedelta(seconds=20), description="At an MGN job, an instance's status checks, a snapshot"
+    )
+    health: timedelta = Field(
+        default=timedelta(seconds=10), description="At the application's health in the test and after the cutover"
+    )
+    soak: timedelta = Field(default=timedelta(seconds=60), description="At health and DNS records in the soak")
+    source: timedelta = Field(
+        default=timedelta(seconds=5), description="At a source machine that is switched off or on"
+    )
+    dns: timedelta = Field(default=timedelta(seconds=5), description="At a change of Route 53, and at its name servers")
+    hook: timedelta = Field(default=timedelta(seconds=5), description="At a hook's command")
+    ticket: timedelta = Field(default=timedelta(seconds=60), description="At the change ticket")
 
 
 class Settings(BaseSettings):
@@ -90,10 +108,12 @@ class Settings(BaseSettings):
         env_prefix="MIGRATOR_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
     )
 
-    task_queue: str = "migrations"
-    state_table: str = "migrator-state"
-    request_queue_url: str | None = None
-    dead_letter_queue_url: str | None = None
+    task_queue: str = Field(default="migrations", description="Temporal task queue of workers and clients")
+    state_table: str = Field(default="migrator-state", description="DynamoDB table of claims and the read model")
+    request_queue_url: str | None = Field(
+        default=None, description="SQS queue that requests come from; None: no ingress, no `migrator submit`"
+    )
+    dead_letter_queue_url: str | None = Field(default=None, description="SQS queue that refused requests go to")
     ingress_consumers: int = Field(default=2, ge=1, le=100, description="How many batches one ingress works on at once")
     event_bus: str | None = Field(
         default=None, description="Name or ARN of the EventBridge bus; None: events stay in the migration's outbox"
@@ -103,9 +123,9 @@ class Settings(BaseSettings):
         default=None, description="What is said to STS when the role of a target account is assumed (ExternalId)"
     )
 
-    vcenters: dict[str, Connection] = {}
-    servicenows: dict[str, Connection] = {}
-    factories: dict[str, FactoryConnection] = {}
+    vcenters: dict[str, Connection] = Field(default={}, description="vCenters, by the name that requests use")
+    servicenows: dict[str, Connection] = Field(default={}, description="ServiceNow instances: CMDB and change tickets")
+    factories: dict[str, FactoryConnection] = Field(default={}, description="Deployments of Cloud Migration Factory")
     dns_servers: tuple[str, ...] = Field(
         default=(), description="ADDRESS:PORT of the authoritative servers to ask; empty: the zone's own name servers"
     )
@@ -125,12 +145,12 @@ class Settings(BaseSettings):
         default={}, description="Who signs approvals, with the person's public keys: PEM text, or files that hold it"
     )
 
-    poll: Polling = Polling()
+    poll: Polling = Field(default=Polling(), description="How often waits look")
     act_bound: timedelta = Field(
         default=ACT_BOUND, le=ACT_BOUND, description="No attempt begins a mutating call later than this after its start"
     )
-    activity_threads: int = 64
-    log_level: str = "INFO"
+    activity_threads: int = Field(default=64, description="Activities that one worker runs at a time")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod
     def settings_customise_sources(

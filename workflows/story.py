@@ -46,7 +46,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.tickets import ChangeControl
 
 _GATE = STEPS.index(Step.APPROVE)
-_SAFE_TO_SKIP = frozenset({Step.VERIFY, Step.DECOMMISSION})
+SAFE_TO_SKIP = frozenset({Step.VERIFY, Step.DECOMMISSION})
 
 _END_MESSAGES = {
     Phase.COMPLETED: MessageType.SUCCEEDED,
@@ -166,7 +166,7 @@ class Story(TakesDecisions):
         self._journal.step_ended(step, StepState.FAILED, failure)
         if not self._asks_after_failure(step):
             raise StepFailed(step, failure)
-        choices = ("retry", *(("skip",) if step in _SAFE_TO_SKIP else ()), "rollback", "abandon")
+        choices = ("retry", *(("skip",) if step in SAFE_TO_SKIP else ()), "rollback", "abandon")
         if step is Step.SOAK:
             choices = (*choices, "commit")
         message = f"{step} failed: {failure.message}"

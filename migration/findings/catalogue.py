@@ -338,7 +338,7 @@ What the step `validate`, and `migrator plan` before it, can find. The codes are
 A *critical* finding blocks the migration. A *warning* waits for `migrator acknowledge` before anything is touched,
 unless the request says `warnings: ignore`. *Information* is only told.
 
-This page is generated from `migration/findings/catalogue.py` by `python -m migration.findings`.
+Written from `migration/findings/catalogue.py` by `make generated`.
 
 | code | severity | what it means | what to do |
 |---|---|---|---|

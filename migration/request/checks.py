@@ -71,7 +71,7 @@ class TcpCheck(_HealthCheck):
     """A TCP port that must accept a connection."""
 
     type: Literal["tcp"]
-    port: Annotated[int, Field(ge=1, le=65535)]
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(description="The port of the launched server.")
 
 
 class SsmCheck(_HealthCheck):

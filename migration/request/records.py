@@ -12,7 +12,9 @@ from migration.request.choices import CmdbSystem, DnsProvider, RecordType
 class ToServers(Part):
     """The record names the launched servers' own addresses."""
 
-    servers: Annotated[tuple[ServerName, ...], Field(min_length=1)]
+    servers: Annotated[tuple[ServerName, ...], Field(min_length=1)] = Field(
+        description="The servers whose addresses the record names; for a CNAME one of them."
+    )
 
 
 class ToAddress(Part):

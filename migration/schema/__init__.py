@@ -1,12 +1,8 @@
-"""What is generated from the models of the vocabulary: JSON Schemas, and the pages that say the same in words.
-
-`python -m migration.schema` writes them.
-"""
+"""What is generated from the models of the vocabulary: JSON Schemas, and the pages that say the same in words."""
 
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from migration import policies
@@ -15,7 +11,6 @@ from migration.request import MigrationRequest
 from migration.schema.events import events_page, message_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-ROOT = Path(__file__).parents[2]
 
 
 def request_schema() -> dict[str, Any]:
@@ -48,21 +43,3 @@ FILES: Mapping[str, Callable[[], str]] = {
     "docs/events.md": _events_page,
 }
 """Each generated file, from the root of the checkout, and what it is to hold."""
-
-
-def drifted() -> list[str]:
-    """Name the committed files that are not what the models say."""
-    return [
-        name
-        for name, generate in FILES.items()
-        if not (path := ROOT / name).is_file() or path.read_text(encoding="utf-8") != generate()
-    ]
-
-
-def write_files() -> list[str]:
-    """Write the files that have drifted, and name them."""
-    names = drifted()
-    for name in names:
-        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / name).write_text(FILES[name](), encoding="utf-8")
-    return names

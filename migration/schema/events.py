@@ -11,7 +11,7 @@ from migration.messages import DATA, EVENTS_ONLY, OF_A_MIGRATION, Message, Messa
 _ABOUT = """\
 # Events
 
-Written by `python -m migration.schema` from `migration/messages.py`; `make check` says when it is out of date.
+Written from `migration/messages.py` by `make generated`.
 
 What happens to a migration is told on the EventBridge bus that the setting `event_bus` names, and to the request's
 `callbackUrl`. Both get the same messages: the body of a callback is the `detail` of an event.

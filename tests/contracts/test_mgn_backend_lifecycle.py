@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 from moto.core.utils import camelcase_to_underscores
 
-from localcloud.aws.mgn import Quotas, pages
+from localcloud.aws.mgn import Quotas
 from localcloud.aws.mgn.exceptions import UninitializedAccountException
 from localcloud.aws.mgn.fidelity import differences, not_offered
 from localcloud.aws.mgn.lifecycle import GONE, STATES, TRANSITIONS, answer, outcomes
@@ -171,20 +170,6 @@ def test_what_is_not_offered_is_refused_as_the_page_says(site: Site) -> None:
     for name in not_offered():
         status, kind, body = site.post(str(modelled(name).http["requestUri"]), {}, str(modelled(name).http["method"]))
         assert (status, kind, body["reason"]) == (400, "ValidationException", "unknownOperation"), name
-
-
-def test_the_pages_of_the_local_mgn_are_up_to_date() -> None:
-    assert pages.drifted() == []
-
-
-def test_a_page_that_has_drifted_is_told_and_written_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(pages, "FOLDER", tmp_path)
-    assert pages.main(["--check"]) == 1
-    assert "docs/mgn-fidelity.md has drifted from the code" in capsys.readouterr().out
-    assert pages.main([]) == 0
-    assert pages.main(["--check"]) == 0
 
 
 def test_a_failed_launch_leaves_the_lifecycle_where_the_call_put_it(site: Site) -> None:

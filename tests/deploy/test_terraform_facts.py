@@ -17,7 +17,6 @@ from migration.marks import MIGRATION_TAG
 from migration.messages import MessageType
 from migration.settings import Settings
 from tools.terraform_files import TERRAFORM, Module, module_in
-from tools.terraform_permissions import PAGE, document
 
 ADAPTERS = TERRAFORM.parents[1] / "adapters"
 
@@ -125,10 +124,6 @@ def test_containers_have_no_address_in_public_and_write_nothing_into_their_image
     assert "readonlyRootFilesystem = true" in task["container_definitions"]
     assert 'drop = ["ALL"]' in task["container_definitions"]
     assert service["network_configuration"][0]["assign_public_ip"] is False
-
-
-def test_the_permissions_of_terraform_are_the_products() -> None:
-    assert PAGE.read_text() == document()
 
 
 @pytest.mark.parametrize("part", [Part.WORKER, Part.INGRESS])

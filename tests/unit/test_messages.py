@@ -2,13 +2,14 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from migration.messages import DATA, OF_A_MIGRATION, Message, MessageType, RequestRefused
-from migration.schema import FILES, ROOT, event_schema
+from migration.schema import FILES, event_schema
 from migration.status import (
     Approval,
     Awaiting,
@@ -22,6 +23,7 @@ from migration.status import (
 )
 
 VALIDATORS = {kind: Draft202012Validator(event_schema(kind)) for kind in MessageType}
+ROOT = Path(__file__).resolve().parents[2]
 AT = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
 

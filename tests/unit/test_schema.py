@@ -1,34 +1,9 @@
 """The generated JSON Schema: up to date, valid, and saying what the documentation promises."""
 
-from pathlib import Path
-
-import pytest
 from jsonschema import Draft202012Validator
 
-from migration import schema
-from migration.schema import request_schema, schema_text
-from migration.schema.__main__ import main
+from migration.schema import request_schema
 from migration.steps import STEPS
-
-
-def test_the_committed_schemas_are_what_the_models_say() -> None:
-    assert schema.drifted() == [], "run `python -m migration.schema`"
-
-
-def test_drift_is_told_by_the_exit_code_and_mended_by_writing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(schema, "ROOT", tmp_path)
-    file = tmp_path / "migration" / "schema" / "migration-request.json"
-    file.parent.mkdir(parents=True)
-    file.write_text("{}")
-    assert main(["--check"]) == 1
-    assert "has drifted" in capsys.readouterr().out
-    assert file.read_text() == "{}"
-    assert main([]) == 0
-    assert file.read_text() == schema_text(request_schema())
-    assert (tmp_path / "docs" / "events.md").is_file()
-    assert main(["--check"]) == 0
 
 
 def test_the_schema_is_a_valid_draft_2020_12_schema() -> None:

@@ -65,7 +65,7 @@ def _introduction() -> Iterator[str]:
         "",
         "What the local MGN answers to each operation in each lifecycle state, who says that AWS Application Migration",
         "Service does the same, and what nobody says. This page is made from the tables that the backend goes by:",
-        "`python -m localcloud.aws.mgn.pages`; the contract tests walk every cell of it.",
+        "`make generated`; the contract tests walk every cell of it.",
         "",
     )
     yield from _table(["source", ""], SOURCES.items())

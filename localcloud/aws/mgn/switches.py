@@ -150,7 +150,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "Where the sources on AWS Application Migration Service disagree, or say nothing, the local MGN has a switch:"
     yield "a field of `MgnSettings`. The position in bold is the default. This page is made from the code:"
-    yield "`python -m localcloud.aws.mgn.pages`. What each answer rests on: [mgn-fidelity.md](mgn-fidelity.md)."
+    yield "`make generated`. What each answer rests on: [mgn-fidelity.md](mgn-fidelity.md)."
     yield ""
     yield "| source | |"
     yield "|---|---|"
