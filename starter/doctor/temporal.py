@@ -13,7 +13,7 @@ from migration.settings import Settings
 from starter.alive import pollers
 from starter.client import connect
 from starter.doctor.checks import Check, State, Verdict
-from starter.namespace import create_command, search_attribute_problems
+from starter.namespace import REPLACE, search_attribute_problems
 
 _KINDS = {
     "workflows": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
@@ -65,8 +65,8 @@ class Temporal:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            command = f"temporal operator namespace create --namespace {client.namespace}"
-            raise PrerequisiteError(f"there is no namespace {client.namespace}", action=f"Run: {command}") from error
+            action = "Run: migrator setup-namespace"
+            raise PrerequisiteError(f"there is no namespace {client.namespace}", action=action) from error
         days = reply.config.workflow_execution_retention_ttl.ToTimedelta().days
         return f"{client.namespace}, keeps ended migrations for {days} days"
 
@@ -74,8 +74,7 @@ class Temporal:
         if (client := await self._connected()) is None:
             return _NO_SERVER
         if problems := await search_attribute_problems(client):
-            wrong_type = "One of another type is removed first (temporal operator search-attribute remove --name NAME)."
-            raise PrerequisiteError("; ".join(problems), action=f"Run: {create_command()}. {wrong_type}")
+            raise PrerequisiteError("; ".join(problems), action=f"Run: migrator setup-namespace. {REPLACE}")
         return "all registered"
 
     async def _workers(self) -> str | Verdict:
