@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, RemoveSearchAttributesRequest
 from temporalio.client import Client
 from typer.testing import CliRunner
@@ -14,15 +12,6 @@ from typer.testing import CliRunner
 from migration.errors import PrerequisiteError
 from starter.cli import app
 from starter.namespace import _TYPES, SEARCH_ATTRIBUTES, ensure_search_attributes, search_attribute_problems
-from tests.workflows.stage import temporal_server
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def address() -> AsyncIterator[str]:
-    async with temporal_server() as address:
-        yield address
 
 
 async def setup(address: str, namespace: str, *words: str) -> dict[str, Any]:
@@ -33,10 +22,10 @@ async def setup(address: str, namespace: str, *words: str) -> dict[str, Any]:
     return told | {"code": ran.exit_code}
 
 
-async def test_a_namespace_is_made_brought_up_to_date_and_else_left_alone(address: str) -> None:
-    made = await setup(address, "production-1")
-    again = await setup(address, "production-1")
-    longer = await setup(address, "production-1", "--retention", "60")
+async def test_a_namespace_is_made_brought_up_to_date_and_else_left_alone(temporal_address: str) -> None:
+    made = await setup(temporal_address, "production-1")
+    again = await setup(temporal_address, "production-1")
+    longer = await setup(temporal_address, "production-1", "--retention", "60")
     attributes = list(SEARCH_ATTRIBUTES)
     before = {"namespace": "production-1", "created": True, "retentionDays": 30, "retentionChanged": False}
     assert made == before | {"registered": attributes, "code": 0}
@@ -48,21 +37,22 @@ async def test_a_namespace_is_made_brought_up_to_date_and_else_left_alone(addres
         "registered": [],
         "code": 0,
     }
-    client = await Client.connect(address, namespace="production-1")
+    client = await Client.connect(temporal_address, namespace="production-1")
     assert await search_attribute_problems(client) == []
     assert (await client.count_workflows("MigrationPhase = 'SOAKING' AND AwaitingDecision = true")).count == 0
 
 
-async def test_a_search_attribute_of_another_type_is_named_and_stays(address: str) -> None:
-    client = await Client.connect(address)
+async def test_a_search_attribute_of_another_type_is_named_and_stays(temporal_address: str) -> None:
+    await setup(temporal_address, "production-2")
+    client = await Client.connect(temporal_address, namespace="production-2")
     operator = client.operator_service
     await operator.remove_search_attributes(
-        RemoveSearchAttributesRequest(namespace="default", search_attributes=["WaveId"])
+        RemoveSearchAttributesRequest(namespace="production-2", search_attributes=["WaveId"])
     )
     await operator.add_search_attributes(
-        AddSearchAttributesRequest(namespace="default", search_attributes={"WaveId": _TYPES["Bool"]})
+        AddSearchAttributesRequest(namespace="production-2", search_attributes={"WaveId": _TYPES["Bool"]})
     )
-    refused = await setup(address, "default")
+    refused = await setup(temporal_address, "production-2")
     assert (refused["code"], refused["error"]) == (1, "WaveId is not of the type Keyword")
     assert "search-attribute remove" in refused["action"]
     with pytest.raises(PrerequisiteError, match="WaveId is not of the type Keyword"):

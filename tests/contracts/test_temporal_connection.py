@@ -19,7 +19,6 @@ from migration.settings import Settings
 from starter.cli import app
 from starter.client import connect
 from starter.connection import connection
-from tests.workflows.stage import temporal_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,7 +46,7 @@ class Site:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def site(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     files, authority = tmp_path_factory.mktemp("tls"), trustme.CA()
     authority.cert_pem.write_to_path(str(files / "ca.pem"))
     for name, issuer in (("client", authority), ("foreign", trustme.CA())):
@@ -57,12 +56,17 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     trustme.CA().cert_pem.write_to_path(str(files / "foreign-ca.pem"))
     (files / "notes.txt").write_text("no certificate, no key\n")
     (files / "locked.key").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
-    async with temporal_server() as plaintext, contextlib.AsyncExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
+        proxy = _to(temporal_address)
         doors = [
             await _door(stack, handler, _server_side(authority, asks=asks))
-            for handler, asks in ((_to(plaintext), False), (_to(plaintext), True), (_lets_nobody_in, False))
+            for handler, asks in (
+                (proxy, False),
+                (proxy, True),
+                (_lets_nobody_in, False),
+            )
         ]
-        yield Site(files, plaintext, *doors)
+        yield Site(files, temporal_address, *doors)
 
 
 def _server_side(authority: trustme.CA, *, asks: bool) -> ssl.SSLContext:

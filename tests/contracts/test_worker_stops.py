@@ -5,18 +5,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest_asyncio
 from temporalio import workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from localcloud.process import FOREIGN_VARIABLES, spawn, stop_process
 from migration.policies import ACT
-from tests.workflows.stage import temporal_server, until
+from tests.workflows.stage import until
 from tests.workflows.worlds import WITHIN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,12 +39,6 @@ def environment(address: str, **more: str) -> dict[str, str]:
     return own | {"TEMPORAL_ADDRESS": address, "PYTHONPATH": str(ROOT)} | more
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def address() -> AsyncIterator[str]:
-    async with temporal_server() as address:
-        yield address
-
-
 @contextmanager
 def a_worker(address: str, folder: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
     patience = {"MIGRATOR_GRACEFUL_SHUTDOWN_TIMEOUT": "PT1S"}
@@ -54,7 +47,9 @@ def a_worker(address: str, folder: Path, name: str) -> Iterator[subprocess.Popen
     stop_process(process)
 
 
-async def test_what_is_under_way_ends_or_is_handed_over_and_nothing_is_done_twice(address: str, tmp_path: Path) -> None:
+async def test_what_is_under_way_ends_or_is_handed_over_and_nothing_is_done_twice(
+    temporal_address: str, tmp_path: Path
+) -> None:
     def acted(name: str) -> list[str]:
         mark = tmp_path / f"{name}.acted"
         return mark.read_text().splitlines() if mark.exists() else []
@@ -66,14 +61,14 @@ async def test_what_is_under_way_ends_or_is_handed_over_and_nothing_is_done_twic
     async def ended(name: str) -> int:
         return await asyncio.wait_for(handles[name].result(), WITHIN)
 
-    client, attempts = await Client.connect(address), {}
+    client, attempts = await Client.connect(temporal_address), {}
     here = Worker(client, task_queue="test-1", workflows=[OneAct], workflow_runner=UnsandboxedWorkflowRunner())
     with ExitStack() as workers:
         async with here:
             handles = {
                 name: await client.start_workflow(OneAct.run, name, id=name, task_queue="test-1") for name in ACTIVITIES
             }
-            stopped = workers.enter_context(a_worker(address, tmp_path, "first"))
+            stopped = workers.enter_context(a_worker(temporal_address, tmp_path, "first"))
             await until(lambda: all(acted(name) for name in ACTIVITIES), "all three are under way")
             stopped.terminate()
             await until(lambda: is_handed_over(handles["wait"]), "the wait is handed over")
@@ -83,7 +78,7 @@ async def test_what_is_under_way_ends_or_is_handed_over_and_nothing_is_done_twic
                 (tmp_path / f"{name}.go").touch()
             attempts["call"] = await ended("call")
             await until(lambda: stopped.poll() is not None, "the first worker ends")
-            workers.enter_context(a_worker(address, tmp_path, "second"))
+            workers.enter_context(a_worker(temporal_address, tmp_path, "second"))
             for name in ("wait", "many_calls"):
                 attempts[name] = await ended(name)
     assert attempts == {"call": 1, "wait": 2, "many_calls": 2}
