@@ -95,11 +95,12 @@ class TemporalServer:
         self._programs, self._database = programs, database
         self._log, self._configuration = folder / "server.log", folder / "server.yaml"
         self._process: subprocess.Popen[bytes] | None = None
-        ports = free_ports((7233, *(0 for _ in range(2 * len(_SERVICES) - 1))))
+        # Temporal's PostgreSQL schema has no room for a port above 32767, where those begin that a system chooses.
+        first = 20000 + os.getpid() % 1000 * 10
+        ports = free_ports(tuple(range(first, first + 2 * len(_SERVICES))))
         self.address = f"127.0.0.1:{ports[0]}"
-        self._configuration.write_text(
-            yaml.safe_dump(self._configured(ports[: len(_SERVICES)], ports[len(_SERVICES) :]))
-        )
+        configured = self._configured(grpc=ports[: len(_SERVICES)], membership=ports[len(_SERVICES) :])
+        self._configuration.write_text(yaml.safe_dump(configured))
         for schema, name in DATABASES.items():
             self._sql("--database", name, "create-database")
             self._sql("--database", name, "setup-schema", "--version", "0.0")
