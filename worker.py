@@ -50,7 +50,7 @@ from adapters.signing_keys import approval_keys
 from adapters.ssm import ssm
 from adapters.vcenter import VCenter
 from adapters.webhook import StandardWebhooks
-from migration.errors import NotFound
+from migration.errors import MigrationError, NotFound
 from migration.ports import DomainNames
 from migration.settings import Connection, FactoryConnection, Settings
 from migration.telemetry import configure_logging
@@ -65,10 +65,8 @@ from workflows.plan import PlanWorkflow
 from workflows.ticket_note import TicketNoteWorkflow
 
 VERSION = "0.1.0"
-GRACE = timedelta(seconds=30)
 LATEST_CANCEL = timedelta(seconds=5)
 """An activity hears of its cancellation with a heartbeat: none is held back for longer than this."""
-MOST_WORKFLOWS_CACHED = 2000
 
 logger = structlog.get_logger("worker")
 Adapter = TypeVar("Adapter", VCenter, ServiceNow, CloudMigrationFactory)
@@ -184,8 +182,10 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
         activities=activities(settings, closing),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,
-        max_cached_workflows=MOST_WORKFLOWS_CACHED,
-        graceful_shutdown_timeout=GRACE,
+        max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
+        max_cached_workflows=settings.max_cached_workflows,
+        sticky_queue_schedule_to_start_timeout=settings.sticky_queue_schedule_to_start_timeout,
+        graceful_shutdown_timeout=settings.graceful_shutdown_timeout,
         max_heartbeat_throttle_interval=LATEST_CANCEL,
         interceptors=[LogContext(), OneInput()],
         workflow_runner=SandboxedWorkflowRunner(
@@ -204,7 +204,7 @@ async def main() -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    client = await connect()
+    client = await connect(settings)
     await ensure_search_attributes(client)
     async with AsyncExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(settings.activity_threads, thread_name_prefix="activity"))
@@ -215,7 +215,12 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    code = 0
+    try:
+        asyncio.run(main())
+    except MigrationError as error:
+        logger.critical("worker cannot start", reason=str(error), action=error.action)
+        code = 1
     # The SDK's own threads may still call into an interpreter that is being taken down, which aborts it.
     logging.shutdown()
-    os._exit(0)
+    os._exit(code)

@@ -31,9 +31,10 @@ class NoopWorkflow:
 
 async def main() -> None:
     """Run the baseline's worker until it is stopped."""
-    from starter.client import connect  # noqa: PLC0415  the sandbox loads this file too
+    from migration.settings import Settings  # noqa: PLC0415  the sandbox loads this file too
+    from starter.client import connect  # noqa: PLC0415  the same
 
-    client = await connect()
+    client = await connect(Settings())
     with ThreadPoolExecutor(64) as executor:
         await Worker(
             client,

@@ -149,7 +149,32 @@ class Settings(BaseSettings):
     act_bound: timedelta = Field(
         default=ACT_BOUND, le=ACT_BOUND, description="No attempt begins a mutating call later than this after its start"
     )
-    activity_threads: int = Field(default=64, description="Activities that one worker runs at a time")
+    allow_plaintext_temporal: bool = Field(
+        default=False, description="Whether a Temporal server that is not on this machine may be reached without TLS"
+    )
+    activity_threads: int = Field(
+        default=64, ge=1, description="How many activities a worker has under way at once, each in a thread of its own"
+    )
+    max_concurrent_workflow_tasks: int = Field(
+        default=100, ge=2, description="How many workflows a worker advances at once; a task is milliseconds of CPU"
+    )
+    max_cached_workflows: int = Field(
+        default=2000,
+        ge=1,
+        description="How many running workflows a worker keeps in memory; one that does not fit is replayed from its "
+        "history with each task",
+    )
+    sticky_queue_schedule_to_start_timeout: timedelta = Field(
+        default=timedelta(seconds=10),
+        gt=timedelta(0),
+        description="How long a workflow's task waits for the worker that has it in memory, before any other takes it",
+    )
+    graceful_shutdown_timeout: timedelta = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(0),
+        description="How long a worker that is stopped lets its activities finish before it cancels them, and they are "
+        "handed over. Whatever stops it (ECS, Kubernetes) has to wait longer before it kills",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod
@@ -171,6 +196,12 @@ class Settings(BaseSettings):
 def settings_file() -> Path | None:
     """The file that `MIGRATOR_SETTINGS` names, or None."""
     path = os.environ.get(SETTINGS_FILE)
+    return Path(path) if path else None
+
+
+def temporal_file() -> Path | None:
+    """The file that `TEMPORAL_CONFIG_FILE` names, which the SDK passes over where it is not there; or None."""
+    path = os.environ.get("TEMPORAL_CONFIG_FILE")
     return Path(path) if path else None
 
 

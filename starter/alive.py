@@ -40,9 +40,10 @@ def polls_from(host: str, seen: Iterable[PollerInfo], now: datetime) -> str | No
 
 
 async def _polls_from_here() -> str:
-    task_queue, host = Settings().task_queue, socket.gethostname()
+    settings, host = Settings(), socket.gethostname()
+    task_queue = settings.task_queue
     try:
-        seen = await pollers(await connect(), task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
+        seen = await pollers(await connect(settings), task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
     except RPCError as error:
         raise Unavailable(f"Temporal does not answer: {error.message}") from error
     identity = polls_from(host, seen, datetime.now(UTC))

@@ -113,7 +113,8 @@ def callbacks(
     async def go() -> tuple[list[str], list[Generation]]:
         if messages and not replay:
             raise ValidationError("message ids are for --replay")
-        calls = Callbacks(await connect(), Settings().task_queue)
+        settings = Settings()
+        calls = Callbacks(await connect(settings), settings.task_queue)
         queued = await calls.replay(migration_id, messages or ()) if replay else []
         return queued, await calls.generations(migration_id)
 

@@ -28,6 +28,7 @@ from starter.lookup import stored_status
 from starter.plan import plan
 from starter.reconcile import Reconciled
 from starter.reconcile import table as reconciled
+from starter.setup_namespace import setup_namespace
 from starter.terminal import FAILED, NOT_NOW, Id, Output, OutputOption, answered, read, run, run_sync
 from starter.watch import follow
 
@@ -191,6 +192,7 @@ def run_reconcile(
 
 app.add_typer(doctor.app)
 app.command()(alive)
+app.command()(setup_namespace)
 
 
 # --- processes -------------------------------------------------------------------------------------------------

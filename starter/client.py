@@ -24,7 +24,6 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import RawValue, SearchAttributeKey, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
@@ -34,7 +33,9 @@ from migration.errors import Conflict, NotFound, Unavailable, ValidationError
 from migration.memo import ADOPTED, CORRELATION_ID, REQUEST_HASH, memo, summary
 from migration.parsing import parse_request
 from migration.request import MigrationRequest, request_hash
+from migration.settings import Settings
 from migration.status import MigrationStatus, Phase
+from starter.connection import connection, in_words, look_into_namespace
 from starter.converter import DATA_CONVERTER
 
 WORKFLOW = "MigrationWorkflow"
@@ -67,18 +68,25 @@ class StartResult:
     correlation_id: str
 
 
-async def connect() -> Client:
+async def connect(settings: Settings, *, without_namespace: bool = False) -> Client:
     """Connect as `temporalio.envconfig` says: TEMPORAL_ADDRESS and the like, or the profile file.
 
+    Args:
+        settings: Whether a server elsewhere may be reached without TLS.
+        without_namespace: Also where the namespace is not there, for those who look at it or make it.
+
     Raises:
+        PrerequisiteError: The profile, TLS or the namespace is not right; the error says what to correct.
         Unavailable: No server answers there.
     """
-    config = ClientConfig.load_client_connect_config(config_file_strict=True)
-    address = config.setdefault("target_host", "localhost:7233")
+    config = connection(plaintext_allowed=settings.allow_plaintext_temporal)
     try:
-        return await Client.connect(**config, data_converter=DATA_CONVERTER, runtime=_runtime())
-    except RuntimeError as error:
-        raise Unavailable(f"no Temporal server answers at {address}: {error}") from error
+        client = await Client.connect(**config, data_converter=DATA_CONVERTER, runtime=_runtime())
+    except (RuntimeError, ValueError) as error:
+        raise in_words(error, config) from error
+    if not without_namespace:
+        await look_into_namespace(client)
+    return client
 
 
 @cache

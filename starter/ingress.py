@@ -61,7 +61,7 @@ async def serve(settings: Settings) -> None:
     """Take messages until SIGINT or SIGTERM; what is under way is finished first."""
     sessions = AwsSessions(settings.state_region)
     queue = RequestQueue(sessions, *queue_urls(settings))
-    client = await connect()
+    client = await connect(settings)
     bus = EventBridge(sessions, settings.event_bus) if settings.event_bus else None
     refusals = Refusals(queue, bus, client, settings.task_queue)
     ingress = Ingress(Migrations(client, settings.task_queue), queue, refusals, settings.ingress_consumers)

@@ -44,7 +44,8 @@ def plan(
 
     async def go() -> Plan:
         migration_id = parse_request(text).migration_id  # before anything is connected
-        return await planned(await connect(), Settings().task_queue, migration_id, text)
+        settings = Settings()
+        return await planned(await connect(settings), settings.task_queue, migration_id, text)
 
     made = terminal.run(go, output)
     if output is Output.JSON:

@@ -32,7 +32,8 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="the migrationId")]
 
 async def migrations() -> Migrations:
     """The migrations of the Temporal server and task queue that the settings name."""
-    return Migrations(await connect(), Settings().task_queue)
+    settings = Settings()
+    return Migrations(await connect(settings), settings.task_queue)
 
 
 def hidden(question: str) -> str:
@@ -68,17 +69,25 @@ def run_sync(call: Callable[[], Any], output: Output) -> Any:
         listed = [{"path": e.path, "expected": e.expected, "found": e.found} for e in errors.errors]
         fail(str(errors), BAD_INPUT, output, listed)
     except ValidationError as error:
-        fail(str(error), BAD_INPUT, output)
+        fail(str(error), BAD_INPUT, output, action=error.action)
     except (NotFound, Conflict) as error:
-        fail(str(error), NOT_NOW, output)
+        fail(str(error), NOT_NOW, output, action=error.action)
     except MigrationError as error:
-        fail(str(error), FAILED, output)
+        fail(str(error), FAILED, output, action=error.action)
 
 
-def fail(message: str, code: int, output: Output, errors: list[dict[str, str]] | None = None) -> NoReturn:
-    """Say what is wrong, and end."""
+def fail(
+    message: str,
+    code: int,
+    output: Output,
+    errors: list[dict[str, str]] | None = None,
+    *,
+    action: str | None = None,
+) -> NoReturn:
+    """Say what is wrong and what can be done about it, and end."""
     if output is Output.JSON:
-        typer.echo(json.dumps({"error": message, **({"errors": errors} if errors else {})}, indent=2))
+        also = {"errors": errors, "action": action}
+        typer.echo(json.dumps({"error": message, **{name: one for name, one in also.items() if one}}, indent=2))
     else:
-        typer.echo(message, err=True)
+        typer.echo("\n".join(filter(None, (message, action))), err=True)
     raise typer.Exit(code)

@@ -18,7 +18,7 @@ def planned(settings: Settings | None, places: Sequence[Where], part: Part = Par
     known = settings or Settings.model_construct()
     sessions = AwsSessions(known.state_region, known.external_id)
     return [
-        *Temporal(settings.task_queue if settings else None).checks(),
+        *Temporal(settings).checks(),
         blocking("AWS identity", Account(sessions, known).identity),
         *(_settings(settings, sessions, part) if settings else ()),
         *_targets(sessions, places),

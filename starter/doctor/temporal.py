@@ -9,10 +9,11 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from migration.errors import MigrationError, PrerequisiteError, Unavailable
+from migration.settings import Settings
 from starter.alive import pollers
 from starter.client import connect
 from starter.doctor.checks import Check, State, Verdict
-from starter.namespace import create_command, search_attribute_problems
+from starter.namespace import REPLACE, search_attribute_problems
 
 _KINDS = {
     "workflows": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
@@ -28,9 +29,9 @@ _CONNECTION = (
 class Temporal:
     """The checks of one server, which share one connection."""
 
-    def __init__(self, task_queue: str | None) -> None:
+    def __init__(self, settings: Settings | None) -> None:
         """Nothing is called yet; None: the settings, which name the queue, cannot be read."""
-        self._task_queue = task_queue
+        self._settings = settings
         self._connecting: asyncio.Task[Client] | None = None
 
     def checks(self) -> list[Check]:
@@ -44,14 +45,14 @@ class Temporal:
 
     async def _client(self) -> Client:
         if self._connecting is None:
-            self._connecting = asyncio.create_task(_connected_in_time())
+            self._connecting = asyncio.create_task(_connected_in_time(self._settings or Settings.model_construct()))
         return await asyncio.shield(self._connecting)
 
     async def _reachable(self) -> str:
         try:
             client = await self._client()
         except MigrationError as error:
-            raise PrerequisiteError(str(error), action=_CONNECTION) from error
+            raise PrerequisiteError(str(error), action=error.action or _CONNECTION) from error
         return f"{client.service_client.config.target_host} answers"
 
     async def _namespace(self) -> str | Verdict:
@@ -64,8 +65,8 @@ class Temporal:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            command = f"temporal operator namespace create --namespace {client.namespace}"
-            raise PrerequisiteError(f"there is no namespace {client.namespace}", action=f"Run: {command}") from error
+            action = "Run: migrator setup-namespace"
+            raise PrerequisiteError(f"there is no namespace {client.namespace}", action=action) from error
         days = reply.config.workflow_execution_retention_ttl.ToTimedelta().days
         return f"{client.namespace}, keeps ended migrations for {days} days"
 
@@ -73,22 +74,22 @@ class Temporal:
         if (client := await self._connected()) is None:
             return _NO_SERVER
         if problems := await search_attribute_problems(client):
-            wrong_type = "One of another type is removed first (temporal operator search-attribute remove --name NAME)."
-            raise PrerequisiteError("; ".join(problems), action=f"Run: {create_command()}. {wrong_type}")
+            raise PrerequisiteError("; ".join(problems), action=f"Run: migrator setup-namespace. {REPLACE}")
         return "all registered"
 
     async def _workers(self) -> str | Verdict:
-        if self._task_queue is None:
+        if self._settings is None:
             return Verdict(State.NOT_CHECKED, "the settings, which name the task queue, cannot be read")
         if (client := await self._connected()) is None:
             return _NO_SERVER
-        found = {kind: await self._pollers(client, self._task_queue, number) for kind, number in _KINDS.items()}
+        task_queue = self._settings.task_queue
+        found = {kind: await self._pollers(client, task_queue, number) for kind, number in _KINDS.items()}
         if idle := [kind for kind, seen in found.items() if not seen]:
             raise PrerequisiteError(
-                f"nobody takes {' or '.join(idle)} from the task queue {self._task_queue}",
+                f"nobody takes {' or '.join(idle)} from the task queue {task_queue}",
                 action="Start a worker (python worker.py) with the same task_queue and namespace.",
             )
-        return f"on {self._task_queue}: {', '.join(sorted(found['workflows']))}"
+        return f"on {task_queue}: {', '.join(sorted(found['workflows']))}"
 
     async def _pollers(self, client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> set[str]:
         return {
@@ -104,9 +105,9 @@ class Temporal:
             return None
 
 
-async def _connected_in_time() -> Client:
+async def _connected_in_time(settings: Settings) -> Client:
     """Connect before the checks that wait for it are cut short themselves."""
     try:
-        return await asyncio.wait_for(connect(), _CONNECTED_WITHIN.total_seconds())
+        return await asyncio.wait_for(connect(settings, without_namespace=True), _CONNECTED_WITHIN.total_seconds())
     except TimeoutError:
         raise Unavailable(f"Temporal did not answer within {_CONNECTED_WITHIN.total_seconds():.0f} s") from None

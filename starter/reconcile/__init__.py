@@ -65,7 +65,7 @@ async def reconcile(
     Raises:
         Unavailable: Temporal or the state table does not answer.
     """
-    client = await connect()
+    client = await connect(settings)
     found = await Search(client, settings, also=also).find(only=frozenset(only), forward=forward)
     mending = Mending(client, settings)
     mended = await asyncio.gather(*(mending.mend(orphan) for orphan in found.orphans)) if fix else []

@@ -425,7 +425,7 @@ async def test_a_search_attribute_that_is_missing_or_of_another_type_is_named(
     await register(**{name: SEARCH_ATTRIBUTES[name] for name in ("WaveId", "AwaitingDecision")})
     assert verdict.state is State.WRONG
     assert verdict.words == "WaveId is missing; AwaitingDecision is not of the type Bool"
-    assert "temporal operator search-attribute create --name MigrationPhase --type Keyword" in verdict.action
+    assert "migrator setup-namespace" in verdict.action
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from temporalio.envconfig import ClientConfigProfile
 
-import worker
 from adapters.dynamodb_table import EXPIRES, TABLE
 from adapters.installation import SHORTEST_VISIBILITY
 from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, PARTS, Part, Role
@@ -115,7 +114,7 @@ def test_a_container_is_left_the_time_that_a_worker_takes_to_stop() -> None:
     (task,) = bodies(module("worker"), "aws_ecs_task_definition").values()
     stop_timeout = re.search(r"stopTimeout = (\d+)", task["container_definitions"])
     assert stop_timeout is not None
-    assert int(stop_timeout[1]) > worker.GRACE.total_seconds()
+    assert int(stop_timeout[1]) > Settings().graceful_shutdown_timeout.total_seconds()
 
 
 def test_containers_have_no_address_in_public_and_write_nothing_into_their_image() -> None:

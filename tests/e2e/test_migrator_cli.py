@@ -137,7 +137,8 @@ async def test_the_callbacks_of_a_migration_are_shown(stories: Stories) -> None:
 async def test_another_request_under_the_same_id_is_refused(stories: Stories) -> None:
     told = await stories.told(is_led_by_the_cli)
     assert told.other_body.code == 3
-    assert told.other_body.json == {"error": "mig-mail is the id of a migration with another request"}
+    assert told.other_body.json["error"] == "mig-mail is the id of a migration with another request"
+    assert told.other_body.json["action"] == "choose another migrationId, or send the request as it was"
 
 
 async def test_status_says_where_it_stands_to_programs_and_to_people(stories: Stories) -> None:

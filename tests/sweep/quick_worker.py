@@ -39,7 +39,7 @@ def hurry() -> None:
         else:
             policy["start_to_close_timeout"] = _LONGEST_LOOK
         policy["retry_policy"].maximum_interval = _LONGEST_PAUSE
-    # The composition root has no parameter for it.
+    # The composition root has no parameter for an interceptor.
     vars(worker)["Worker"] = _worker
 
 
@@ -51,7 +51,7 @@ def _worker(client: Client, **options: Any) -> Worker:
         _stand_still_before_calls(given)
     if os.environ.get(orders.STALLS):
         options |= {"max_concurrent_workflow_task_polls": _FEW, "max_concurrent_activity_task_polls": _FEW}
-    return Worker(client, sticky_queue_schedule_to_start_timeout=_STICKY, **options)
+    return Worker(client, **options | {"sticky_queue_schedule_to_start_timeout": _STICKY})
 
 
 def _stand_still_before_calls(given: orders.Orders) -> None:
