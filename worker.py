@@ -35,6 +35,7 @@ from activities.telemetry import LogContext
 from activities.tickets import ChangeTickets
 from activities.watching import ReplicationWatch
 from adapters.aws import AwsSessions
+from adapters.aws_observed import observed
 from adapters.callback_guard import CallbackGuard
 from adapters.cmf import CloudMigrationFactory
 from adapters.dynamodb import DynamoMigrations
@@ -55,6 +56,7 @@ from migration.ports import DomainNames
 from migration.settings import Connection, FactoryConnection, Settings
 from migration.telemetry import configure_logging
 from starter.client import connect
+from starter.measures import Measures, measures
 from starter.namespace import ensure_search_attributes
 from workflows.afterword import AfterwordWorkflow
 from workflows.border import OneInput
@@ -75,9 +77,10 @@ Adapter = TypeVar("Adapter", VCenter, ServiceNow, CloudMigrationFactory)
 Known = TypeVar("Known", Connection, FactoryConnection)
 
 
-def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[..., Any]]:
+def activities(settings: Settings, closing: AsyncExitStack, measures: Measures) -> list[Callable[..., Any]]:
     """Every activity of the product, over the real systems that the settings name; `closing` ends the connections."""
-    sessions = AwsSessions(settings.state_region, settings.external_id)
+    observe, lags = measures.observe, measures.lags
+    sessions = AwsSessions(settings.state_region, settings.external_id, observed(observe) if observe else None)
     closing.callback(sessions.close)
     hypervisors = _ByName("vCenter", settings.vcenters, VCenter, closing)
     databases = _ByName("ServiceNow", settings.servicenows, ServiceNow, closing)
@@ -109,8 +112,8 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
             databases,
         ),
         Sources(hypervisors, commands, replication, bound, poll.source),
-        ApplicationMigration(replication, clouds, bound, poll.replication, poll.job),
-        ReplicationWatch(replication, poll.replication),
+        ApplicationMigration(replication, clouds, bound, poll.replication, poll.job, lags),
+        ReplicationWatch(replication, poll.replication, lags),
         Targets(clouds, replication, bound, poll.job),
         PostLaunchActions(replication, poll.job),
         ApplicationHealth(Looks(HttpHealth(), commands, names), poll.health, poll.soak),
@@ -168,7 +171,9 @@ def _activity_methods(instance: Any) -> list[Callable[..., Any]]:
     return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
 
 
-def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecutor, closing: AsyncExitStack) -> Worker:
+def build_worker(
+    client: Client, settings: Settings, executor: ThreadPoolExecutor, closing: AsyncExitStack, measures: Measures
+) -> Worker:
     """The worker of the product's one task queue."""
     return Worker(
         client,
@@ -181,7 +186,7 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
             FactoryWaveWorkflow,
             TicketNoteWorkflow,
         ],
-        activities=activities(settings, closing),
+        activities=activities(settings, closing, measures),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,
         max_cached_workflows=MOST_WORKFLOWS_CACHED,
@@ -204,11 +209,12 @@ async def main() -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    client = await connect()
+    client = await connect(settings.metrics_address)
     await ensure_search_attributes(client)
     async with AsyncExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(settings.activity_threads, thread_name_prefix="activity"))
-        await stack.enter_async_context(build_worker(client, settings, executor, stack))
+        measured = await measures(client, settings, stack)
+        await stack.enter_async_context(build_worker(client, settings, executor, stack, measured))
         logger.info("worker started", task_queue=settings.task_queue)
         await stop.wait()
         logger.info("worker stops")

@@ -133,7 +133,8 @@ class Program:
 
     def _start(self) -> None:
         self._started = time.monotonic()
-        self._process = spawn(_PROGRAMS[self.name], self._cloud.environment(), self.log, cwd=_CHECKOUT)
+        metrics = {"MIGRATOR_METRICS_ADDRESS": self._cloud.local["metrics"][self.name]}
+        self._process = spawn(_PROGRAMS[self.name], self._cloud.environment() | metrics, self.log, cwd=_CHECKOUT)
 
 
 def kill_caller(programs: Sequence[Program], rule: Rule) -> None:

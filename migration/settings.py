@@ -131,6 +131,11 @@ class Settings(BaseSettings):
     )
     activity_threads: int = 64
     log_level: str = "INFO"
+    metrics_address: str | None = Field(
+        default=None,
+        description="ADDRESS:PORT at which a worker or an ingress serves Prometheus metrics, such as 0.0.0.0:9464; "
+        "None: none are kept",
+    )
 
     @classmethod
     def settings_customise_sources(

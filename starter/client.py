@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +24,6 @@ from temporalio.client import (
 from temporalio.common import RawValue, SearchAttributeKey, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from migration.correlation import Origin, correlation_id
@@ -36,6 +33,7 @@ from migration.parsing import parse_request
 from migration.request import MigrationRequest, request_hash
 from migration.status import MigrationStatus, Phase
 from starter.converter import DATA_CONVERTER
+from starter.runtime import runtime
 
 WORKFLOW = "MigrationWorkflow"
 DECIDED_WITHIN = timedelta(seconds=30)
@@ -67,26 +65,22 @@ class StartResult:
     correlation_id: str
 
 
-async def connect() -> Client:
+async def connect(metrics_address: str | None = None) -> Client:
     """Connect as `temporalio.envconfig` says: TEMPORAL_ADDRESS and the like, or the profile file.
+
+    Args:
+        metrics_address: Where this process serves metrics; None: nowhere.
 
     Raises:
         Unavailable: No server answers there.
+        PrerequisiteError: Metrics cannot be served there.
     """
     config = ClientConfig.load_client_connect_config(config_file_strict=True)
     address = config.setdefault("target_host", "localhost:7233")
     try:
-        return await Client.connect(**config, data_converter=DATA_CONVERTER, runtime=_runtime())
+        return await Client.connect(**config, data_converter=DATA_CONVERTER, runtime=runtime(metrics_address))
     except RuntimeError as error:
         raise Unavailable(f"no Temporal server answers at {address}: {error}") from error
-
-
-@cache
-def _runtime() -> Runtime:
-    """The SDK's own engine, which else writes its log lines to standard output, between our answers."""
-    forwarding = LogForwardingConfig(logging.getLogger("temporalio.core"))
-    level = TelemetryFilter(core_level="WARN", other_level="ERROR")
-    return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(level, forwarding=forwarding)))
 
 
 class Migrations:

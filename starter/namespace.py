@@ -14,10 +14,12 @@ SEARCH_ATTRIBUTES = {
     "TargetAccount": "Keyword",
     "TargetRegion": "Keyword",
     "AwaitingDecision": "Bool",
+    "PhaseSince": "Datetime",
 }
 _TYPES = {
     "Keyword": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     "Bool": IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
+    "Datetime": IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
 }
 
 

@@ -318,7 +318,9 @@ def ids(migration: Migration, number: int) -> list[str]:
 async def test_search_attributes_find_a_migration_by_wave_application_target_and_phase(stage: Stage) -> None:
     migration = await stage.start_light(waveId="wave-07")
     await migration.stands(Phase.AWAITING_APPROVAL, "approve")
-    assert await attributes(migration) == {
+    found = await attributes(migration)
+    assert found.pop("PhaseSince") <= datetime.now(UTC)
+    assert found == {
         "MigrationPhase": "AWAITING_APPROVAL",
         "AwaitingDecision": True,
         "WaveId": "wave-07",
