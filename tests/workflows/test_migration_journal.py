@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.api.sdk.v1 import WorkflowMetadata
