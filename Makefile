@@ -69,6 +69,7 @@ check: setup ## Lint, formatting, types, import contracts, generated files.
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m migration.schema --check
 	@$(PYTHON) -m migration.findings --check
+	@$(PYTHON) -m migration.metrics --check
 	@$(PYTHON) -m localcloud.aws.mgn.pages --check
 	@$(PYTHON) -m tools.terraform_permissions --check
 	@$(PYTHON) -m tools.terraform_lint
