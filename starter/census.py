@@ -24,7 +24,7 @@ EVERY = timedelta(seconds=30)
 SHARE = 20
 """A census may take this part of the time: where there are very many migrations, it comes more seldom."""
 
-_QUERY = "WorkflowType = 'MigrationWorkflow' AND ExecutionStatus = 'Running'"
+RUNNING_MIGRATIONS = "WorkflowType = 'MigrationWorkflow' AND ExecutionStatus = 'Running'"
 _PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
 _AWAITING = SearchAttributeKey.for_bool("AwaitingDecision")
 _SINCE = SearchAttributeKey.for_datetime("PhaseSince")
@@ -93,7 +93,7 @@ class Census:
             metrics.LAG.set(self.meter, self.lags.worst(watched).total_seconds(), watched=watched)
             metrics.STALLED.set(self.meter, self.lags.stalled(watched), watched=watched)
         count = Count(datetime.now(UTC))
-        async for migration in self.client.list_workflows(_QUERY):
+        async for migration in self.client.list_workflows(RUNNING_MIGRATIONS):
             count.add(migration)
         self._tell(count)
 

@@ -1,10 +1,11 @@
-"""Dashboards and alert rules speak of what there is: metrics and labels as they are defined, sections of the runbook."""
+"""Dashboards and alerts speak of what there is: metrics and labels as they are defined, sections of the runbook."""
 
 import re
 
 import pytest
 
 from migration.metrics import METRICS, Histogram
+from tests.deploy.collector import configuration, declared
 from tests.deploy.promql import DASHBOARDS, ROOT, Selected, alerts, expressions, panels, selected
 
 _ADDED = {"namespace", "task_queue", "workflow_type", "service_name", "instance", "job"}
@@ -55,7 +56,7 @@ def test_a_value_that_is_filtered_by_is_one_that_there_is() -> None:
 
 @pytest.mark.parametrize("text", ["sum(", "rate(migrator_aws_calls_total)", "migrator_aws_calls_total{result=}"])
 def test_what_is_no_promql_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         selected(text)
 
 
@@ -75,3 +76,12 @@ def test_no_two_alerts_or_dashboards_have_the_same_name() -> None:
     assert len(set(names)) == len(names)
     assert len(DASHBOARDS) == 2
     assert all(panel.get("targets") for panel in panels() if panel["type"] != "row")
+
+
+def test_what_the_collector_brings_to_cloudwatch_is_defined_and_each_pipeline_has_its_parts() -> None:
+    there = series()
+    assert [one for one in declared() if one.metric not in there or not one.labels <= there[one.metric]] == []
+    whole = configuration()
+    for pipeline in whole["service"]["pipelines"].values():
+        for kind, names in pipeline.items():
+            assert set(names) <= whole[kind].keys()

@@ -1,8 +1,10 @@
 """What workflows count: each thing once, however often their code is continued and replayed."""
 
+import ast
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from typing import get_args
+from pathlib import Path
+from typing import Any, TypeGuard, get_args
 
 import pytest_asyncio
 from temporalio.client import WorkflowHistory
@@ -20,6 +22,7 @@ from tests.workflows.worlds import World
 from workflows.border import OneInput
 from workflows.saga import Undo
 
+WORKFLOW_FILES = sorted(Path(__file__).parents[2].joinpath("workflows").glob("*.py"))
 RECORDED = HISTORIES / "rollback-incomplete-retried-3.json"
 
 _OURS = {metric.name: metric for metric in METRICS}
@@ -111,3 +114,13 @@ def test_the_kinds_of_undo_that_begin_at_0_are_those_that_there_are() -> None:
 
 def test_labels_never_name_a_migration() -> None:
     assert all(name != "migration_id" for metric in METRICS for name in metric.labels)
+
+
+def test_the_questions_that_begin_at_0_are_those_that_workflows_ask() -> None:
+    calls = [node for path in WORKFLOW_FILES for node in ast.walk(ast.parse(path.read_text())) if is_awaiting(node)]
+    asked = {word.value.value for call in calls for word in call.keywords if word.arg == "what"}
+    assert asked == set(metrics.QUESTIONS)
+
+
+def is_awaiting(node: ast.AST) -> TypeGuard[Any]:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Awaiting"
