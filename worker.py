@@ -52,9 +52,10 @@ from adapters.ssm import ssm
 from adapters.vcenter import VCenter
 from adapters.webhook import StandardWebhooks
 from migration.errors import NotFound
-from migration.ports import DomainNames
+from migration.ports import CallObserver, DomainNames
 from migration.settings import Connection, FactoryConnection, Settings
 from migration.telemetry import configure_logging
+from starter.calls import listened_to
 from starter.client import connect
 from starter.measures import Measures, measures
 from starter.namespace import ensure_search_attributes
@@ -82,10 +83,12 @@ def activities(settings: Settings, closing: AsyncExitStack, measures: Measures) 
     observe, lags = measures.observe, measures.lags
     sessions = AwsSessions(settings.state_region, settings.external_id, observed(observe) if observe else None)
     closing.callback(sessions.close)
-    hypervisors = _ByName("vCenter", settings.vcenters, VCenter, closing)
-    databases = _ByName("ServiceNow", settings.servicenows, ServiceNow, closing)
+    hypervisors = _ByName("vCenter", settings.vcenters, VCenter, closing, observe)
+    databases = _ByName("ServiceNow", settings.servicenows, ServiceNow, closing, observe)
     secrets = Secrets(sessions)
-    factories = _ByName("CMF", settings.factories, lambda one: CloudMigrationFactory(one, secrets, sessions), closing)
+    factories = _ByName(
+        "CMF", settings.factories, lambda one: CloudMigrationFactory(one, secrets, sessions), closing, observe
+    )
     bound, poll, region = settings.act_bound, settings.poll, settings.state_region
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
@@ -139,8 +142,10 @@ class _ByName(Generic[Known, Adapter]):
         connections: Mapping[str, Known],
         make: Callable[[Known], Adapter],
         closing: AsyncExitStack,
+        observe: CallObserver | None,
     ) -> None:
         self._kind = kind
+        self._observe = observe
         self._connections: Mapping[str, Known] = connections
         self._make: Callable[[Known], Adapter] = make
         self._closing = closing
@@ -161,8 +166,9 @@ class _ByName(Generic[Known, Adapter]):
         name = self.name_of(name)
         with self._lock:
             if name not in self._made:
-                self._made[name] = self._make(self._connections[name])
-                self._closing.callback(self._made[name].close)
+                made = self._make(self._connections[name])
+                self._closing.callback(made.close)
+                self._made[name] = listened_to(made, self._kind.lower(), self._observe) if self._observe else made
             return self._made[name]
 
 

@@ -27,7 +27,7 @@ def observed(observe: CallObserver) -> Callable[[Any], None]:
     def tell(context: MutableMapping[str, Any], result: str) -> None:
         service, operation, began = context[_BEGUN]
         took = timedelta(seconds=time.monotonic() - began)
-        observe(CallMade(service=service, operation=operation, result=result, took=took))
+        observe(CallMade(system=service, operation=operation, result=result, took=took))
 
     def register(client: Any) -> None:
         client.meta.events.register("before-call", begun)

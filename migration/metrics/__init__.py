@@ -157,16 +157,17 @@ STALLED = Gauge(
 # --- what the product calls, and who calls it ------------------------------------------------------------------------
 
 CALLS = Counter(
-    "migrator_aws_calls",
+    "migrator_calls",
     By.WORKER,
-    "Calls to AWS, by service, operation and result; the repeats of one call are one.",
-    {"service": (), "operation": (), "result": CALL_RESULTS},
+    "Calls of workers and ingresses to other systems; the repeats of one call are one. AWS: its service and operation. "
+    "vcenter, servicenow, cmf: what was asked of the port (`migration/ports`).",
+    {"system": (), "operation": (), "result": CALL_RESULTS},
 )
 CALL_DURATION = Histogram(
-    "migrator_aws_call_duration",
+    "migrator_call_duration",
     By.WORKER,
-    "How long calls to AWS took, repeats included.",
-    {"service": (), "operation": ()},
+    "How long those calls took, repeats included.",
+    {"system": (), "operation": ()},
     tuple(timedelta(seconds=seconds) for seconds in (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)),
 )
 DELIVERIES = Counter(

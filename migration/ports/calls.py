@@ -7,9 +7,9 @@ from migration.models import Model
 
 
 class CallMade(Model):
-    """A call to AWS, its repeats included, and what came of it: one of `migration.metrics.CALL_RESULTS`."""
+    """A call, its repeats included, and what came of it: one of `migration.metrics.CALL_RESULTS`."""
 
-    service: str
+    system: str
     operation: str
     result: str
     took: timedelta

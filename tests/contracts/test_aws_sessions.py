@@ -235,7 +235,7 @@ def made(cloud: Cloud, *plans: tuple[int, str]) -> list[CallMade]:
 )
 def test_a_call_is_told_of_once_with_what_came_of_it(cloud: Cloud, plans: list[tuple[int, str]], result: str) -> None:
     (call,) = made(cloud, *plans)
-    assert (call.service, call.operation, call.result) == ("mgn", "DescribeJobs", result)
+    assert (call.system, call.operation, call.result) == ("mgn", "DescribeJobs", result)
     assert timedelta(0) < call.took < timedelta(seconds=20)
 
 

@@ -19,8 +19,6 @@ from tests.e2e.test_rollback import goes_back_to_the_gate_and_then_completes
 CENSUS_WITHIN = 90.0
 _ADDED = {"namespace", "task_queue", "workflow_type", "service_name"}
 
-assert goes_back_to_the_gate_and_then_completes, "a story that has most of what is measured, and is played for it"
-
 
 async def scraped(cloud: LocalCloud) -> list[Sample]:
     """Everything that the worker and the ingress serve."""

@@ -13,11 +13,11 @@ from temporalio.common import MetricMeter
 
 from activities.lags import LagsSeen
 from migration import metrics
-from migration.errors import PrerequisiteError
+from migration.errors import NotFound, PrerequisiteError, Unavailable
 from migration.metrics import METRICS, By, Counter, Watched
 from migration.ports import CallMade
 from migration.settings import Settings
-from starter.calls import CallCounter
+from starter.calls import CallCounter, listened_to
 from starter.measures import measures
 from starter.runtime import runtime
 from tests.fakes.mgn import FakeReplication
@@ -73,13 +73,30 @@ def test_what_is_known_beforehand_begins_at_0(address: str) -> None:
 
 def test_the_first_call_of_an_operation_begins_all_that_may_come_of_it_at_0(address: str) -> None:
     count = CallCounter(runtime(address).metric_meter)
-    call = CallMade(service="mgn", operation="StartTest", result="throttled", took=timedelta(seconds=3))
+    call = CallMade(system="mgn", operation="StartTest", result="throttled", took=timedelta(seconds=3))
     count(call)
     count(call)
     served = scraped(address)
-    results = {key[2]: value for key, value in served.items() if key[0] == "migrator_aws_calls_total"}
+    results = {key[2]: value for key, value in served.items() if key[0] == "migrator_calls_total"}
     assert results == {result: 2.0 if result == "throttled" else 0.0 for result in metrics.CALL_RESULTS}
-    assert served["migrator_aws_call_duration_seconds_sum", "StartTest", "mgn"] == 6.0
+    assert served["migrator_call_duration_seconds_sum", "StartTest", "mgn"] == 6.0
+
+
+def test_a_port_is_listened_to_by_what_it_is_asked_for() -> None:
+    made, mgn = list[CallMade](), FakeReplication()
+    mgn.add("s-1")
+    heard = listened_to(mgn, "mgn", made.append)
+    assert heard.servers(["s-1"]).keys() == {"s-1"}
+    with pytest.raises(NotFound):
+        heard.servers(["s-9"])
+    mgn.refuse("find")
+    with pytest.raises(Unavailable):
+        heard.find(["vc:s-1"])
+    assert [(one.operation, one.result) for one in made] == [
+        ("servers", "ok"),
+        ("servers", "refused"),
+        ("find", "unavailable"),
+    ]
 
 
 def test_a_step_that_lasts_for_weeks_has_a_bucket(address: str) -> None:

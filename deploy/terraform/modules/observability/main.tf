@@ -108,13 +108,13 @@ locals {
     }
     aws-access-denied = {
       what       = "AWS denies a call: migrator doctor --where ACCOUNT/REGION=ROLE_ARN names the permission."
-      metric     = "migrator_aws_calls_total"
+      metric     = "migrator_calls_total"
       dimensions = { result = "denied" }
       statistic  = "Sum", above = 0, minutes = 15
     }
     aws-throttled = {
       what       = "AWS throttled more than a hundred calls in a quarter of an hour: fewer cutovers at once."
-      metric     = "migrator_aws_calls_total"
+      metric     = "migrator_calls_total"
       dimensions = { result = "throttled" }
       statistic  = "Sum", above = 100, minutes = 15
     }
@@ -132,7 +132,7 @@ locals {
     ["Longest waits for a person (s)", "migrator_decision_wait_seconds", "Maximum", "phase", ["AWAITING_APPROVAL", "AWAITING_DECISION", "ROLLBACK_INCOMPLETE"]],
     ["Migrations ended", "migrator_migrations_ended_total", "Sum", "ending", ["COMPLETED", "ROLLED_BACK", "REJECTED", "CANCELLED", "FAILED"]],
     ["Worst replication lag (s)", "migrator_replication_lag_seconds", "Maximum", "watched", ["catching_up", "at_the_gate"]],
-    ["Calls to AWS that were not answered well", "migrator_aws_calls_total", "Sum", "result", ["throttled", "denied", "unavailable"]],
+    ["Calls to other systems that were not answered well", "migrator_calls_total", "Sum", "result", ["throttled", "denied", "unavailable"]],
     ["Messages of the request queue", "migrator_ingress_messages_total", "Sum", "result", ["accepted", "refused", "ignored", "back"]],
   ]
 
