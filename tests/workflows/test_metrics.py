@@ -3,6 +3,7 @@
 import ast
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
@@ -12,10 +13,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 from temporalio.worker import Replayer
 
+from activities.lags import LagsSeen
 from migration import metrics
 from migration.metrics import METRICS, Metric
 from migration.ports import Delivery
 from migration.status import Phase
+from starter.census import Census
 from tests.workflows.record_histories import HISTORIES
 from tests.workflows.stage import WORKFLOWS, Migration, Stage, set_up, until
 from tests.workflows.worlds import World
@@ -31,20 +34,29 @@ _OURS = {metric.name: metric for metric in METRICS}
 class Measured:
     """A stage, and what the workflows on it have counted."""
 
-    def __init__(self, stage: Stage, buffer: MetricBuffer) -> None:
+    def __init__(self, stage: Stage, runtime: Runtime, buffer: MetricBuffer) -> None:
         self.stage = stage
+        self.meter = runtime.metric_meter
         self._buffer = buffer
+        self._latest: dict[tuple[str, ...], float] = {}
         self._found: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
 
     def _drain(self) -> None:
         for update in self._buffer.retrieve_updates():
             if metric := _OURS.get(update.metric.name):
-                self._found[metric.name][tuple(str(update.attributes[label]) for label in metric.labels)] += 1
+                labels = tuple(str(update.attributes[label]) for label in metric.labels)
+                self._found[metric.name][labels] += 1
+                self._latest[metric.name, *labels] = update.value
 
     def of(self, metric: Metric) -> dict[tuple[str, ...], int]:
         """How often, by the values of its labels."""
         self._drain()
         return dict(self._found[metric.name])
+
+    def value(self, metric: Metric, *labels: str) -> float:
+        """What was said last."""
+        self._drain()
+        return self._latest[metric.name, *labels]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -52,7 +64,7 @@ async def measured(temporal_address: str, compiled_once: None) -> AsyncIterator[
     buffer = MetricBuffer(100_000)
     runtime = Runtime(telemetry=TelemetryConfig(metrics=buffer))
     async with set_up(temporal_address, runtime=runtime) as stage:
-        yield Measured(stage, buffer)
+        yield Measured(stage, runtime, buffer)
 
 
 async def a_long_way(stage: Stage) -> Migration:
@@ -94,6 +106,26 @@ async def test_a_request_that_is_refused_has_started_and_failed(measured: Measur
     await migration.fails()
     assert measured.of(metrics.STARTED) == {(): 1}
     assert measured.of(metrics.ENDED_AS) == {("FAILED",): 1}
+
+
+async def test_the_census_finds_who_waits_and_since_when(measured: Measured) -> None:
+    migration = await measured.stage.start_light()
+    status = await migration.stands(Phase.AWAITING_APPROVAL, "approve")
+    census = Census(measured.stage.client, measured.meter, LagsSeen())
+
+    async def is_found() -> bool:
+        await census.take()
+        return measured.value(metrics.WAITING, Phase.AWAITING_APPROVAL) >= 1
+
+    await until(is_found, "the census finds a migration that waits")
+    waits = datetime.now(UTC) - status.updated
+    assert measured.value(metrics.MIGRATIONS, Phase.AWAITING_APPROVAL) >= 1
+    assert measured.value(metrics.DECISION_WAIT, Phase.AWAITING_APPROVAL) >= waits.total_seconds() - 1
+    assert measured.value(metrics.PHASE_AGE, Phase.FINALIZING) == 0
+    assert measured.value(metrics.CENSUS_TIME) <= datetime.now(UTC).timestamp()
+    assert {labels for metric in (metrics.WAITING, metrics.MIGRATIONS) for labels in measured.of(metric)} == {
+        (phase,) for phase in metrics.RUNNING
+    }
 
 
 async def test_a_replay_counts_nothing() -> None:

@@ -320,7 +320,8 @@ async def test_search_attributes_find_a_migration_by_wave_application_target_and
     migration = await stage.start_light(waveId="wave-07")
     await migration.stands(Phase.AWAITING_APPROVAL, "approve")
     found = await attributes(migration)
-    assert found.pop("PhaseSince") <= datetime.now(UTC)
+    at_the_gate = found.pop("PhaseSince")
+    assert (await migration.status()).started < at_the_gate <= datetime.now(UTC)
     assert found == {
         "MigrationPhase": "AWAITING_APPROVAL",
         "AwaitingDecision": True,
@@ -333,6 +334,7 @@ async def test_search_attributes_find_a_migration_by_wave_application_target_and
     await migration.ends()
     ended = await attributes(migration)
     assert (ended["MigrationPhase"], ended["AwaitingDecision"], ended["WaveId"]) == ("COMPLETED", False, "wave-07")
+    assert ended["PhaseSince"] > at_the_gate
 
 
 async def attributes(migration: Migration) -> dict[str, Any]:
