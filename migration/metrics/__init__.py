@@ -120,7 +120,7 @@ MIGRATIONS = Gauge("migrator_migrations", By.WORKER, "Running migrations by phas
 PHASE_AGE = Gauge(
     "migrator_phase_age_seconds",
     By.WORKER,
-    "How long the migration that has been in a phase for longest has been there; 0: there is none.",
+    "How long a phase's longest-standing migration has been there, or waited for a person there; 0: there is none.",
     {"phase": RUNNING},
 )
 WAITING = Gauge(
@@ -132,7 +132,7 @@ WAITING = Gauge(
 DECISION_WAIT = Gauge(
     "migrator_decision_wait_seconds",
     By.WORKER,
-    "How long the migration that has waited for a person for longest has waited; 0: none does.",
+    "How long it is that somebody has been waited for there; 0: nobody is.",
     {"phase": RUNNING},
 )
 CENSUS_TIME = Gauge(

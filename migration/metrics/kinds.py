@@ -24,11 +24,6 @@ class By(StrEnum):
     WORKER = "worker"
     INGRESS = "ingress"
 
-    @property
-    def is_workflow(self) -> bool:
-        """Whether it is counted in workflow code, in a worker."""
-        return self in (By.MIGRATION, By.CALLBACKS)
-
 
 @dataclass(frozen=True)
 class Metric:
