@@ -35,6 +35,7 @@ from activities.telemetry import LogContext
 from activities.tickets import ChangeTickets
 from activities.watching import ReplicationWatch
 from adapters.aws import AwsSessions
+from adapters.aws_observed import observed
 from adapters.callback_guard import CallbackGuard
 from adapters.cmf import CloudMigrationFactory
 from adapters.dynamodb import DynamoMigrations
@@ -51,10 +52,12 @@ from adapters.ssm import ssm
 from adapters.vcenter import VCenter
 from adapters.webhook import StandardWebhooks
 from migration.errors import MigrationError, NotFound
-from migration.ports import DomainNames
+from migration.ports import CallObserver, DomainNames
 from migration.settings import Connection, FactoryConnection, Settings
 from migration.telemetry import configure_logging
+from starter.calls import listened_to
 from starter.client import connect
+from starter.measures import Measures, measures
 from starter.namespace import ensure_search_attributes
 from workflows.afterword import AfterwordWorkflow
 from workflows.border import OneInput
@@ -73,14 +76,17 @@ Adapter = TypeVar("Adapter", VCenter, ServiceNow, CloudMigrationFactory)
 Known = TypeVar("Known", Connection, FactoryConnection)
 
 
-def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[..., Any]]:
+def activities(settings: Settings, closing: AsyncExitStack, measures: Measures) -> list[Callable[..., Any]]:
     """Every activity of the product, over the real systems that the settings name; `closing` ends the connections."""
-    sessions = AwsSessions(settings.state_region, settings.external_id)
+    observe, lags = measures.observe, measures.lags
+    sessions = AwsSessions(settings.state_region, settings.external_id, observed(observe) if observe else None)
     closing.callback(sessions.close)
-    hypervisors = _ByName("vCenter", settings.vcenters, VCenter, closing)
-    databases = _ByName("ServiceNow", settings.servicenows, ServiceNow, closing)
+    hypervisors = _ByName("vCenter", settings.vcenters, VCenter, closing, observe)
+    databases = _ByName("ServiceNow", settings.servicenows, ServiceNow, closing, observe)
     secrets = Secrets(sessions)
-    factories = _ByName("CMF", settings.factories, lambda one: CloudMigrationFactory(one, secrets, sessions), closing)
+    factories = _ByName(
+        "CMF", settings.factories, lambda one: CloudMigrationFactory(one, secrets, sessions), closing, observe
+    )
     bound, poll, region = settings.act_bound, settings.poll, settings.state_region
     route53 = Route53(sessions.route53, servers=settings.dns_servers, poll=poll.dns)
     replication, clouds, commands = mgn(sessions), ec2(sessions), ssm(sessions)
@@ -107,8 +113,8 @@ def activities(settings: Settings, closing: AsyncExitStack) -> list[Callable[...
             databases,
         ),
         Sources(hypervisors, commands, replication, bound, poll.source),
-        ApplicationMigration(replication, clouds, bound, poll.replication, poll.job),
-        ReplicationWatch(replication, poll.replication),
+        ApplicationMigration(replication, clouds, bound, poll.replication, poll.job, lags),
+        ReplicationWatch(replication, poll.replication, lags),
         Targets(clouds, replication, bound, poll.job),
         PostLaunchActions(replication, poll.job),
         ApplicationHealth(Looks(HttpHealth(), commands, names), poll.health, poll.soak),
@@ -134,8 +140,10 @@ class _ByName(Generic[Known, Adapter]):
         connections: Mapping[str, Known],
         make: Callable[[Known], Adapter],
         closing: AsyncExitStack,
+        observe: CallObserver | None,
     ) -> None:
         self._kind = kind
+        self._observe = observe
         self._connections: Mapping[str, Known] = connections
         self._make: Callable[[Known], Adapter] = make
         self._closing = closing
@@ -156,8 +164,9 @@ class _ByName(Generic[Known, Adapter]):
         name = self.name_of(name)
         with self._lock:
             if name not in self._made:
-                self._made[name] = self._make(self._connections[name])
-                self._closing.callback(self._made[name].close)
+                made = self._make(self._connections[name])
+                self._closing.callback(made.close)
+                self._made[name] = listened_to(made, self._kind.lower(), self._observe) if self._observe else made
             return self._made[name]
 
 
@@ -166,7 +175,9 @@ def _activity_methods(instance: Any) -> list[Callable[..., Any]]:
     return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
 
 
-def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecutor, closing: AsyncExitStack) -> Worker:
+def build_worker(
+    client: Client, settings: Settings, executor: ThreadPoolExecutor, closing: AsyncExitStack, measures: Measures
+) -> Worker:
     """The worker of the product's one task queue."""
     return Worker(
         client,
@@ -179,7 +190,7 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
             FactoryWaveWorkflow,
             TicketNoteWorkflow,
         ],
-        activities=activities(settings, closing),
+        activities=activities(settings, closing, measures),
         activity_executor=executor,
         max_concurrent_activities=settings.activity_threads,
         max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
@@ -204,11 +215,12 @@ async def main() -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    client = await connect(settings)
+    client = await connect(settings, metrics_address=settings.metrics_address)
     await ensure_search_attributes(client)
     async with AsyncExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(settings.activity_threads, thread_name_prefix="activity"))
-        await stack.enter_async_context(build_worker(client, settings, executor, stack))
+        measured = await measures(client, settings, stack)
+        await stack.enter_async_context(build_worker(client, settings, executor, stack, measured))
         logger.info("worker started", task_queue=settings.task_queue)
         await stop.wait()
         logger.info("worker stops")

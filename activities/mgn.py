@@ -1,13 +1,14 @@
 """AWS MGN: replication, test and cutover launches, the pivot, the clean-up."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from temporalio import activity
 
 from activities import jobs, records
 from activities.errors import translated
+from activities.lags import LagsSeen
 from activities.replicating import ReplicationGate, is_registered, pass_gate
 from activities.running import acting, in_words, look_again, now
 from migration.errors import (
@@ -17,6 +18,7 @@ from migration.errors import (
     SourcePreparationError,
 )
 from migration.marks import MIGRATION_TAG, Mark
+from migration.metrics import Watched
 from migration.models import Model
 from migration.ports import (
     Clouds,
@@ -190,6 +192,7 @@ class ApplicationMigration:
     act_bound: timedelta
     replication_poll: timedelta
     job_poll: timedelta
+    lags: LagsSeen = field(default_factory=LagsSeen)
 
     @activity.defn
     @translated(SourcePreparationError)
@@ -233,6 +236,7 @@ class ApplicationMigration:
         """One look an attempt; counters travel in heartbeat details; a stalled record is retried once."""
         service = self.replication(request.where)
         found = records.read(service, request.source_server_ids)
+        self.lags.note(Watched.CATCHING_UP, str(activity.info().workflow_id), found)
         gate = ReplicationGate(
             max_lag=request.max_lag, stable_observations=request.stable_observations, until=request.until
         )

@@ -1,14 +1,16 @@
 """What is watched while approvals wait: whether the replication that they were asked for is still the one there is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from temporalio import activity
 
 from activities.errors import translated
+from activities.lags import LagsSeen
 from activities.replicating import in_brief, is_ready
 from activities.running import in_words, look_again, now, remembered
 from migration.errors import SourcePreparationError
+from migration.metrics import Watched
 from migration.models import Model
 from migration.ports import Replication, Where
 
@@ -45,12 +47,14 @@ class ReplicationWatch:
 
     replication: Replication
     poll: timedelta
+    lags: LagsSeen = field(default_factory=LagsSeen)
 
     @activity.defn
     @translated(SourcePreparationError)
     def watch_replication(self, request: WatchReplication) -> ReplicationChanged:
         """One look an attempt: no history however long it watches."""
         found = self.replication(request.where).find(request.user_provided_ids)
+        self.lags.note(Watched.AT_THE_GATE, str(activity.info().workflow_id), list(found.values()))
         known = dict(zip(request.user_provided_ids, request.source_server_ids, strict=True))
         seen = {one: found[one].source_server_id if one in found else "no record" for one in known}
         if other := [f"{one} is {seen[one]} now, not {record}" for one, record in known.items() if seen[one] != record]:

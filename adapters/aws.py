@@ -63,6 +63,7 @@ _LONG_POLL_READ_SECONDS = 30
 _CONNECTIONS = 50
 _ATTEMPTS = 2
 
+_REDIRECTION = 300
 _QUOTA_EXCEEDED = 402
 _CONFLICT = 409
 _TOO_MANY = 429
@@ -145,15 +146,22 @@ class _AssumedRole(CredentialProvider):
 class AwsSessions:
     """Clients by service, role and region. Addresses and first credentials come from AWS's own environment."""
 
-    def __init__(self, region: str | None = None, external_id: str | None = None) -> None:
+    def __init__(
+        self,
+        region: str | None = None,
+        external_id: str | None = None,
+        on_client: Callable[[Any], None] | None = None,
+    ) -> None:
         """Nothing is called yet.
 
         Args:
             region: For clients that name none; None: the AWS default (`AWS_REGION`, or the profile's).
             external_id: Said whenever a role is assumed; None: nothing is said.
+            on_client: What is done to each client that is made, such as `aws_observed.observed`; None: nothing.
         """
         self._region = region
         self._external_id = external_id
+        self._on_client = on_client
         self._lock = threading.RLock()
         self._source = Session()
         self._assumed: dict[tuple[str, str | None], Session] = {}
@@ -186,9 +194,10 @@ class AwsSessions:
             key = (service, role_arn, region, attempts)
             if key not in self._clients:
                 session = self._session(role_arn, region)
-                self._clients[key] = session.create_client(
-                    service, region_name=region, config=_config(service, attempts)
-                )
+                client = session.create_client(service, region_name=region, config=_config(service, attempts))
+                if self._on_client is not None:
+                    self._on_client(client)
+                self._clients[key] = client
             return self._clients[key]
 
     def route53(self, service: Literal["route53"], role_arn: str | None, region: str | None) -> "Route53Client":
@@ -248,6 +257,17 @@ def aws_call(doing: str) -> Iterator[None]:
         yield
     except (ClientError, BotoCoreError) as error:
         raise translate(error, doing) from error
+
+
+def outcome(code: str, status: int) -> str:
+    """What a reply came to, in one word of `migration.metrics.CALL_RESULTS`, by its error code and HTTP status."""
+    if _TOO_FAST.search(code) or status == _TOO_MANY:
+        return "throttled"
+    if _FORBIDDEN.search(code):
+        return "denied"
+    if _PASSES.search(code) or status >= _SERVER_ERROR:
+        return "unavailable"
+    return "ok" if status < _REDIRECTION else "refused"
 
 
 def translate(error: Exception, doing: str) -> MigrationError:

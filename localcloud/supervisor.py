@@ -38,6 +38,9 @@ _CREDENTIALS = {
 }
 """Known to everybody on this machine."""
 
+_METRICS = {"worker": 9464, "ingress": 9465}
+"""At which port each program of the product serves metrics."""
+
 
 class _Server(Protocol):
     def start(self) -> None: ...
@@ -197,6 +200,8 @@ class Supervisor:
             "credentials": _CREDENTIALS,
             "cmf_waves": waves,
             "user_pool": {"id": pool.pool_id, "client": pool.client_id},
+            # Addresses of this cloud alone, so that no port has to be looked for.
+            "metrics": {name: f"127.{network}.0.1:{port}" for name, port in _METRICS.items()},
         }
 
     def _servicenow(self, port: int) -> ServiceNow:

@@ -133,9 +133,10 @@ class Program:
 
     def _start(self) -> None:
         self._started = time.monotonic()
+        metrics = {"MIGRATOR_METRICS_ADDRESS": self._cloud.local["metrics"][self.name]}
         # AWS knows the programs apart by their keys, and an installation by their roles.
-        environment = self._cloud.environment() | {"AWS_ACCESS_KEY_ID": self.name}
-        self._process = spawn(_PROGRAMS[self.name], environment, self.log, cwd=_CHECKOUT)
+        own = metrics | {"AWS_ACCESS_KEY_ID": self.name}
+        self._process = spawn(_PROGRAMS[self.name], self._cloud.environment() | own, self.log, cwd=_CHECKOUT)
 
 
 def kill_caller(programs: Sequence[Program], rule: Rule) -> None:

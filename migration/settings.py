@@ -176,6 +176,11 @@ class Settings(BaseSettings):
         "handed over. Whatever stops it (ECS, Kubernetes) has to wait longer before it kills",
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    metrics_address: str | None = Field(
+        default=None,
+        description="ADDRESS:PORT at which a worker or an ingress serves Prometheus metrics, such as 0.0.0.0:9464; "
+        "None: none are kept",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +23,6 @@ from temporalio.client import (
 )
 from temporalio.common import RawValue, SearchAttributeKey, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from migration.correlation import Origin, correlation_id
@@ -37,6 +34,7 @@ from migration.settings import Settings
 from migration.status import MigrationStatus, Phase
 from starter.connection import connection, in_words, look_into_namespace
 from starter.converter import DATA_CONVERTER
+from starter.runtime import runtime
 
 WORKFLOW = "MigrationWorkflow"
 DECIDED_WITHIN = timedelta(seconds=30)
@@ -68,33 +66,27 @@ class StartResult:
     correlation_id: str
 
 
-async def connect(settings: Settings, *, without_namespace: bool = False) -> Client:
+async def connect(settings: Settings, *, metrics_address: str | None = None, without_namespace: bool = False) -> Client:
     """Connect as `temporalio.envconfig` says: TEMPORAL_ADDRESS and the like, or the profile file.
 
     Args:
         settings: Whether a server elsewhere may be reached without TLS.
+        metrics_address: Where this process serves metrics; None: nowhere.
         without_namespace: Also where the namespace is not there, for those who look at it or make it.
 
     Raises:
-        PrerequisiteError: The profile, TLS or the namespace is not right; the error says what to correct.
+        PrerequisiteError: The profile, TLS or the namespace is not right, or metrics cannot be served there; the error
+            says what to correct.
         Unavailable: No server answers there.
     """
     config = connection(plaintext_allowed=settings.allow_plaintext_temporal)
     try:
-        client = await Client.connect(**config, data_converter=DATA_CONVERTER, runtime=_runtime())
+        client = await Client.connect(**config, data_converter=DATA_CONVERTER, runtime=runtime(metrics_address))
     except (RuntimeError, ValueError) as error:
         raise in_words(error, config) from error
     if not without_namespace:
         await look_into_namespace(client)
     return client
-
-
-@cache
-def _runtime() -> Runtime:
-    """The SDK's own engine, which else writes its log lines to standard output, between our answers."""
-    forwarding = LogForwardingConfig(logging.getLogger("temporalio.core"))
-    level = TelemetryFilter(core_level="WARN", other_level="ERROR")
-    return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(level, forwarding=forwarding)))
 
 
 class Migrations:

@@ -12,16 +12,22 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from temporalio.common import MetricMeter
 
 from adapters.aws import AwsSessions
+from adapters.aws_observed import observed
 from adapters.eventbridge import EventBridge
 from adapters.sqs import Message, RequestQueue
+from migration import metrics
 from migration.errors import Conflict, MigrationError, PrerequisiteError, Unavailable
+from migration.metrics import By
 from migration.parsing import RequestErrors
 from migration.settings import Settings
+from starter.calls import CallCounter
 from starter.client import Migrations, connect
 from starter.incoming import Incoming
 from starter.refusals import Refusals
+from starter.runtime import meter_of
 
 logger = structlog.get_logger("ingress")
 
@@ -59,12 +65,16 @@ def submit(settings: Settings, text: str) -> str:
 
 async def serve(settings: Settings) -> None:
     """Take messages until SIGINT or SIGTERM; what is under way is finished first."""
-    sessions = AwsSessions(settings.state_region)
-    queue = RequestQueue(sessions, *queue_urls(settings))
-    client = await connect(settings)
+    urls = queue_urls(settings)
+    client = await connect(settings, metrics_address=settings.metrics_address)
+    meter = meter_of(client)
+    metrics.begin(meter, By.INGRESS)
+    observe = observed(CallCounter(meter)) if settings.metrics_address else None
+    sessions = AwsSessions(settings.state_region, on_client=observe)
+    queue = RequestQueue(sessions, *urls)
     bus = EventBridge(sessions, settings.event_bus) if settings.event_bus else None
     refusals = Refusals(queue, bus, client, settings.task_queue)
-    ingress = Ingress(Migrations(client, settings.task_queue), queue, refusals, settings.ingress_consumers)
+    ingress = Ingress(Migrations(client, settings.task_queue), queue, refusals, settings.ingress_consumers, meter)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     # A call that waits, to a bus that is slow say, is not to hold up those about other messages.
     loop.set_default_executor(ThreadPoolExecutor(settings.ingress_consumers * BATCH * 2, "call"))
@@ -76,12 +86,20 @@ async def serve(settings: Settings) -> None:
 class Ingress:
     """Turns messages into migrations."""
 
-    def __init__(self, migrations: Migrations, queue: RequestQueue, refusals: Refusals, consumers: int = 1) -> None:
-        """Take from this queue, with so many consumers side by side."""
+    def __init__(
+        self,
+        migrations: Migrations,
+        queue: RequestQueue,
+        refusals: Refusals,
+        consumers: int = 1,
+        meter: MetricMeter = MetricMeter.noop,
+    ) -> None:
+        """Take from this queue, with so many consumers side by side, and count what became of messages."""
         self._migrations = migrations
         self._queue = queue
         self._refusals = refusals
         self._consumers = consumers
+        self._meter = meter
         self._hidden_for: timedelta | None = None
         # Of its own: the loop waits for its default executor at its end, and a long poll takes its time.
         self._receiver = ThreadPoolExecutor(max_workers=consumers, thread_name_prefix="receive")
@@ -136,42 +154,49 @@ class Ingress:
         with structlog.contextvars.bound_contextvars(**ids):
             try:
                 async with self._kept_hidden(message):
-                    await self._settle(incoming)
+                    result = await self._settle(incoming)
             except Unavailable as error:
                 logger.warning("not settled, the message comes again", reason=str(error))
             except Exception:
                 logger.exception("not settled, the message comes again")
             else:
+                metrics.MESSAGES.add(self._meter, result=result)
                 return True
+            metrics.MESSAGES.add(self._meter, result="back")
             await self._put_back(message, _pause(message))
         return False
 
-    async def _settle(self, incoming: Incoming) -> None:
+    async def _settle(self, incoming: Incoming) -> str:
+        """Say what became of it, as it is counted."""
         envelope = incoming.envelope
         if envelope.news is not None:
             logger.info("no request, ignored", what=envelope.news)
+            result = "ignored"
         elif envelope.errors:
-            await self._refuse(incoming, [str(error) for error in envelope.errors], "ValidationError")
+            result = await self._refuse(incoming, [str(error) for error in envelope.errors], "ValidationError")
         else:
-            await self._start(incoming)
+            result = await self._start(incoming)
         await asyncio.to_thread(self._queue.delete, incoming.message)
+        return result
 
-    async def _start(self, incoming: Incoming) -> None:
+    async def _start(self, incoming: Incoming) -> str:
         envelope = incoming.envelope
         try:
             result = await self._migrations.start(envelope.request, origin=incoming.origin)
         except RequestErrors as refused:
-            await self._refuse(incoming, [str(error) for error in envelope.placed(refused.errors)], "ValidationError")
+            reasons = [str(error) for error in envelope.placed(refused.errors)]
+            return await self._refuse(incoming, reasons, "ValidationError")
         except Conflict as conflict:
-            await self._refuse(incoming, [str(conflict)], "Conflict")
+            return await self._refuse(incoming, [str(conflict)], "Conflict")
         except MigrationError as error:
             raise Unavailable(str(error)) from error
-        else:
-            logger.info("request taken", outcome=result.outcome, run_id=result.run_id)
+        logger.info("request taken", outcome=result.outcome, run_id=result.run_id)
+        return "accepted"
 
-    async def _refuse(self, incoming: Incoming, reasons: list[str], error_type: str) -> None:
+    async def _refuse(self, incoming: Incoming, reasons: list[str], error_type: str) -> str:
         await self._refusals.refuse(incoming, reasons, error_type)
         logger.warning("request refused", reasons=reasons)
+        return "refused"
 
     @asynccontextmanager
     async def _kept_hidden(self, message: Message) -> AsyncIterator[None]:

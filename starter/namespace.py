@@ -18,10 +18,12 @@ SEARCH_ATTRIBUTES = {
     "TargetAccount": "Keyword",
     "TargetRegion": "Keyword",
     "AwaitingDecision": "Bool",
+    "PhaseSince": "Datetime",
 }
 _TYPES = {
     "Keyword": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     "Bool": IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
+    "Datetime": IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
 }
 _CLOUD = re.compile(r"\.(tmprl\.cloud|api\.temporal\.io):\d+$")
 """Addresses of Temporal Cloud, of one namespace and of a region: https://docs.temporal.io/cloud/namespaces."""

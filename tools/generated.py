@@ -9,7 +9,7 @@ from localcloud.aws.mgn import fidelity, switches
 from migration import schema
 from migration.findings import catalogue
 from tools import terraform_permissions
-from tools.pages import cli, payload, settings, steps
+from tools.pages import cli, metrics, payload, settings, steps
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "make generated"
@@ -18,6 +18,7 @@ FILES: Mapping[str, Callable[[], str]] = {
     **schema.FILES,
     "docs/cli.md": cli.document,
     "docs/findings.md": catalogue.document,
+    "docs/metrics.md": metrics.document,
     "docs/mgn-fidelity.md": fidelity.document,
     "docs/mgn-switches.md": switches.document,
     "docs/payload.md": payload.document,

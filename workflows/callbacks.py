@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from activities.callbacks import Callbacks, DeliverCallback
-    from migration import policies
+    from migration import metrics, policies
     from migration.callbacks import (
         CallbackStatus,
         DeadLetter,
@@ -164,6 +164,7 @@ class CallbackWorkflow:
             self._delivered += 1
         else:
             self._dead.append(DeadLetter(message=message, at=workflow.now(), error=error))
+            metrics.DEAD_LETTERS.add(workflow.metric_meter())
 
     async def _deliver(self, opened: OpenCallbacks, message: Message) -> str | None:
         """Try for a day; returns why it was given up, None when it was delivered.
@@ -175,6 +176,7 @@ class CallbackWorkflow:
             self._hurried = False
             delivery = await self._try(opened, message)
             self._trying, tries = None, tries + 1
+            metrics.DELIVERIES.add(workflow.metric_meter(), result=delivery.outcome)
             if delivery.outcome == "delivered":
                 return None
             error = delivery.error or delivery.outcome

@@ -10,7 +10,7 @@ from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.approvals import Approvals, VerifySignature
-    from migration import policies
+    from migration import metrics, policies
     from migration.changes import Changed, changed
     from migration.decisions import (
         DECISIONS,
@@ -115,6 +115,8 @@ class DecisionDesk:
             update_id=_update_id(),
         )
         self.status.decisions = [*self.status.decisions, record][-policies.DECISIONS_KEPT :]
+        result = "taken" if accepted else "refused"
+        metrics.DECISIONS_MADE.add(workflow.metric_meter(), decision=name, result=result)
         self._journal.changed(f"{name} {'by ' + record.by if accepted and record.by else 'refused'}: {message}")
         if not accepted:
             self._journal.tell(MessageType.DECISION_REFUSED)

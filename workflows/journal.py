@@ -22,7 +22,7 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from activities.state import MigrationState, SaveState
-    from migration import policies
+    from migration import metrics, policies
     from migration.canonical import canonical_json
     from migration.memo import REQUEST_HASH, memo, origin_of, summary
     from migration.messages import EVENTS_ONLY, Message, MessageType
@@ -48,6 +48,7 @@ APP = SearchAttributeKey.for_keyword("AppName")
 ACCOUNT = SearchAttributeKey.for_keyword("TargetAccount")
 REGION = SearchAttributeKey.for_keyword("TargetRegion")
 AWAITING = SearchAttributeKey.for_bool("AwaitingDecision")
+SINCE = SearchAttributeKey.for_datetime("PhaseSince")
 
 _STEP_MARKS = {
     StepState.PENDING: " ",
@@ -89,6 +90,9 @@ class Journal:
         """The step is done, skipped, failed or undone."""
         line = self.progress(step)
         line.state, line.ended, line.failure = state, workflow.now(), failure
+        if line.started is not None:
+            took = line.ended - line.started
+            metrics.STEP_DURATION.record(workflow.metric_meter(), took, step=step, outcome=state)
         if failure is not None:
             self.status.failure = failure
         self.changed(f"{step} {state}" if failure is None else f"{step} failed: {failure.message}")
@@ -103,15 +107,26 @@ class Journal:
 
     def phase(self, phase: Phase, message: str, awaiting: Awaiting | None = None) -> None:
         """A new status, seen everywhere."""
-        before = self.status.phase
+        before, asked = self.status.phase, self.status.awaiting
         self.status.phase, self.status.awaiting = phase, awaiting
-        workflow.upsert_search_attributes([PHASE.value_set(phase), AWAITING.value_set(awaiting is not None)])
+        since = [] if phase is before and bool(asked) is bool(awaiting) else [SINCE.value_set(workflow.now())]
+        workflow.upsert_search_attributes([PHASE.value_set(phase), AWAITING.value_set(awaiting is not None), *since])
         self.changed(message)
+        self._count(phase, before, awaiting, asked)
         if phase is not before and not phase.ended:
             self.tell(MessageType.STATUS_CHANGED)
         if awaiting is not None:
             approval = phase is Phase.AWAITING_APPROVAL
             self.tell(MessageType.APPROVAL_REQUESTED if approval else MessageType.DECISION_NEEDED)
+
+    def _count(self, phase: Phase, before: Phase, awaiting: Awaiting | None, asked: Awaiting | None) -> None:
+        """Count an end, and a question that was not asked already."""
+        meter = workflow.metric_meter()
+        if phase.ended and phase is not before:
+            metrics.ENDED_AS.add(meter, ending=phase)
+        if awaiting is not None and (asked is None or asked.what != awaiting.what):
+            past = "true" if self.status.past_point_of_no_return else "false"
+            metrics.ASKED.add(meter, what=awaiting.what, past_pivot=past)
 
     def served_by(self, side: Side) -> None:
         """Who serves now; downtime is counted while nobody does."""
@@ -120,6 +135,7 @@ class Journal:
             self.status.down_since = now
         if side is not Side.NOBODY and self.status.down_since is not None:
             self.status.downtime += now - self.status.down_since
+            metrics.DOWNTIME.record(workflow.metric_meter(), now - self.status.down_since, served_by=side)
             self.status.down_since = None
         self.status.served_by = side
 
@@ -303,7 +319,7 @@ def introduce(request: MigrationRequest) -> None:
     ]
     if request.wave_id:
         pairs.append(WAVE.value_set(request.wave_id))
-    workflow.upsert_search_attributes(pairs)
+    workflow.upsert_search_attributes([*pairs, SINCE.value_set(workflow.now())])
 
 
 def failure_of(error: BaseException) -> Failure:

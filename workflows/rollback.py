@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.mgn import ApplicationMigration, AwaitJob, ChangeLifeCycle, Launch, RemoveRecords
     from activities.source import SnapshotSources, SourceMachines, Sources
     from activities.target import Instances, PreserveTargets, Targets, TargetsOf
-    from migration import policies
+    from migration import metrics, policies
     from migration.marks import Mark
     from migration.request import RollbackTo
     from migration.status import Awaiting, LeftUndone, Phase, Preserved, Side, StepState, UndoResult
@@ -55,6 +55,8 @@ class WayBack(Scene):
     async def go(self, depth: RollbackTo, reason: str) -> None:
         """Undo everything of that depth; returns when all of it is done or left to somebody by name."""
         self._status.undone = []
+        after_switch = "false" if self._status.divergence_since is None else "true"
+        metrics.ROLLBACKS.add(workflow.metric_meter(), depth=depth, after_switch=after_switch)
         self._journal.phase(Phase.ROLLING_BACK, f"rolling back to {depth}: {reason}")
         left = rollback_order(self._context.undo, depth)
         await self._context.silent_acts_have_landed(before_undo=True)
@@ -81,6 +83,7 @@ class WayBack(Scene):
             await self._perform(undo)
         except FailureError as failure:
             error = failure_of(failure).message
+            metrics.UNDO_FAILURES.add(workflow.metric_meter(), undo=undo.kind)
         self._note(undo, error)
         if error is None:
             self._drop(undo)

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.state import FinishClaim, MigrationState
-    from migration import policies
+    from migration import metrics, policies
     from migration.changes import changed
     from migration.correlation import correlation_id
     from migration.memo import ADOPTED, origin_of
@@ -234,6 +234,7 @@ class Story(TakesDecisions):
         again = info.continued_run_id or adopted
         carried = read_input(payload, Carried, "what an earlier run carried over") if again else None
         if carried is None:
+            metrics.STARTED.add(workflow.metric_meter())
             request = _accepted(payload)
             self._text = json_text(payload).decode()
             self._status = _first_status(request)
@@ -421,4 +422,5 @@ def _accepted(payload: RawValue) -> MigrationRequest:
         return read_request(payload, workflow.info().workflow_id)
     except ApplicationError:
         workflow.upsert_search_attributes([PHASE.value_set(Phase.FAILED)])
+        metrics.ENDED_AS.add(workflow.metric_meter(), ending=Phase.FAILED)
         raise

@@ -27,10 +27,21 @@ locals {
       MIGRATOR_EXTERNAL_ID           = var.external_id
       MIGRATOR_LOG_LEVEL             = var.log_level
     },
+    var.metrics ? { MIGRATOR_METRICS_ADDRESS = "127.0.0.1:9464" } : {},
     var.settings,
   )
   environment = merge(local.settings, module.temporal.environment)
   secrets     = merge(var.secret_settings, module.temporal.secrets)
+
+  collector = var.metrics ? {
+    image         = var.collector_image
+    configuration = file("${path.root}/../telemetry/collector.yaml")
+    environment = {
+      INSTALLATION      = local.names.prefix
+      METRICS_LOG_GROUP = local.names.log_groups["metrics"]
+    }
+  } : null
+  metrics_policy = var.metrics ? { metrics = module.platform_policies.metrics } : {}
 }
 
 module "naming" {
@@ -132,17 +143,17 @@ module "iam" {
     module.platform_policies.github_trusts,
   )
   policies = {
-    ingress = {
+    ingress = merge(local.metrics_policy, {
       ingress = module.policies.documents["ingress"]
       doctor  = module.policies.documents["doctor"]
       key     = module.platform_policies.key_use["ingress"]
-    }
-    worker = {
+    })
+    worker = merge(local.metrics_policy, {
       orchestrate = module.policies.documents["orchestrate"]
       read-model  = module.policies.documents["read_model"]
       doctor      = module.policies.documents["doctor"]
       key         = module.platform_policies.key_use["worker"]
-    }
+    })
     execution = {
       execution = module.platform_policies.execution
       key       = module.platform_policies.key_use["execution"]
@@ -200,6 +211,7 @@ module "worker" {
   key_arn            = module.kms.arn
   region             = var.region
   log_group          = local.names.log_groups["worker"]
+  collector          = local.collector
   log_retention_days = var.log_retention_days
 }
 
@@ -221,6 +233,7 @@ module "ingress" {
   key_arn            = module.kms.arn
   region             = var.region
   log_group          = local.names.log_groups["ingress"]
+  collector          = local.collector
   log_retention_days = var.log_retention_days
   scaled_by_queue    = local.names.request_queue
 }
@@ -241,16 +254,18 @@ module "api_gateway" {
 module "observability" {
   source = "./modules/observability"
 
-  name              = local.names.prefix
-  region            = var.region
-  account_id        = local.account
-  key_arn           = module.kms.arn
-  alarm_email       = var.alarm_email
-  request_queue     = local.names.request_queue
-  dead_letter_queue = local.names.dead_letter_queue
-  state_table       = local.names.state_table
-  event_bus         = local.names.event_bus
-  cluster           = local.names.prefix
-  services          = { worker = var.worker.tasks.min, ingress = var.ingress.tasks.min }
-  log_groups        = { worker = module.worker.log_group, ingress = module.ingress.log_group }
+  name               = local.names.prefix
+  region             = var.region
+  account_id         = local.account
+  key_arn            = module.kms.arn
+  alarm_email        = var.alarm_email
+  request_queue      = local.names.request_queue
+  dead_letter_queue  = local.names.dead_letter_queue
+  state_table        = local.names.state_table
+  event_bus          = local.names.event_bus
+  cluster            = local.names.prefix
+  services           = { worker = var.worker.tasks.min, ingress = var.ingress.tasks.min }
+  log_groups         = { worker = module.worker.log_group, ingress = module.ingress.log_group }
+  log_retention_days = var.log_retention_days
+  metrics_log_group  = var.metrics ? local.names.log_groups["metrics"] : null
 }

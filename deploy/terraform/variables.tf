@@ -63,6 +63,18 @@ variable "ingress" {
   default = {}
 }
 
+variable "metrics" {
+  description = "Whether worker and ingress measure themselves, into CloudWatch by a collector beside each task (docs/metrics.md)."
+  type        = bool
+  default     = false
+}
+
+variable "collector_image" {
+  description = "The AWS Distro for OpenTelemetry; better named by its digest, in a registry of your own."
+  type        = string
+  default     = "public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0"
+}
+
 variable "settings" {
   description = "Further settings of the product, by their names as environment variables: MIGRATOR_… (migration/settings.py)."
   type        = map(string)

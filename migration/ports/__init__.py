@@ -4,6 +4,7 @@ Every method may raise the errors of `migration.errors`: `Unavailable` (retry), 
 step's own error. Mutating methods are safe to repeat: they read, decide, act and read back.
 """
 
+from migration.ports.calls import CallMade, CallObserver
 from migration.ports.events import BusEvent, EventBus
 from migration.ports.factory import (
     Factories,
@@ -53,6 +54,8 @@ from migration.ports.tickets import Ticket, TicketSystem, TicketSystems
 
 __all__ = [
     "BusEvent",
+    "CallMade",
+    "CallObserver",
     "Claim",
     "Clouds",
     "CommandLook",

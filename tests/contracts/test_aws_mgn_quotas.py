@@ -75,7 +75,8 @@ def test_the_second_launch_waits_for_the_quota_and_then_succeeds(
 @pytest.mark.parametrize("over_quota", ["asModelled", "always402"])
 def test_more_servers_than_one_job_takes_are_refused_for_good(over_quota: str) -> None:
     with local_aws(quotas=Quotas(servers_in_a_job=1), over_quota=over_quota) as cloud:
-        launches = ApplicationMigration(mgn(cloud.sessions), ec2(cloud.sessions), *[timedelta(minutes=2)] * 3)
+        time = timedelta(minutes=2)
+        launches = ApplicationMigration(mgn(cloud.sessions), ec2(cloud.sessions), time, time, time)
         error = Attempts().error(launches.start_test, launch(cloud, "mig-1", *ready(cloud, "web-01", "web-02")))
         assert (error.type, error.non_retryable) == ("MigrationExecutionError", True)
         assert "2 would exceed the quota of 1" in error.message

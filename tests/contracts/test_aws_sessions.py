@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -16,11 +17,13 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from adapters.aws import AwsSessions, aws_call, translate
+from adapters.aws import AwsSessions, aws_call, outcome, translate
+from adapters.aws_observed import observed
 from migration.errors import Conflict, MigrationError, MigrationExecutionError, NotFound, PrerequisiteError, Unavailable
 from migration.marks import MIGRATION_TAG
+from migration.metrics import CALL_RESULTS
 from migration.on_behalf import on_behalf_of
-from migration.ports import Where
+from migration.ports import CallMade, Where
 from tests.contracts.aws_cloud import REGION, Cloud, local_aws
 
 OTHER_ACCOUNT = "222233334444"
@@ -227,3 +230,60 @@ def test_missing_credentials_are_somebodys_to_give() -> None:
 def test_what_is_no_error_of_aws_passes_unchanged() -> None:
     with pytest.raises(json.JSONDecodeError), aws_call("StartTest"):
         json.loads("{")
+
+
+# --- calls that are observed -------------------------------------------------------------------------------------
+
+
+def made(cloud: Cloud, *plans: tuple[int, str]) -> list[CallMade]:
+    """What is told of one DescribeJobs, whose attempts go as planned."""
+    for status, code in plans:
+        cloud.refuse("mgn", "DescribeJobs", status, code)
+    calls: list[CallMade] = []
+    sessions = AwsSessions(REGION, on_client=observed(calls.append))
+    try:
+        with suppress(MigrationError), aws_call("DescribeJobs"):
+            sessions.client("mgn").describe_jobs()
+    finally:
+        sessions.close()
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("plans", "result"),
+    [
+        ([], "ok"),
+        ([(429, "ThrottlingException")], "ok"),
+        ([(429, "ThrottlingException")] * 2, "throttled"),
+        ([(403, "AccessDeniedException")], "denied"),
+        ([(409, "ConflictException")], "refused"),
+        ([(500, "InternalServerException")] * 2, "unavailable"),
+    ],
+)
+def test_a_call_is_told_of_once_with_what_came_of_it(cloud: Cloud, plans: list[tuple[int, str]], result: str) -> None:
+    (call,) = made(cloud, *plans)
+    assert (call.system, call.operation, call.result) == ("mgn", "DescribeJobs", result)
+    assert timedelta(0) < call.took < timedelta(seconds=20)
+
+
+def test_a_call_that_nobody_answers_is_told_of_too(cloud: Cloud) -> None:
+    calls: list[CallMade] = []
+    cloud.lose_reply("sqs", "GetQueueAttributes")
+    client = AwsSessions(REGION, on_client=observed(calls.append)).client("sqs", once=True)
+    with pytest.raises(Unavailable), aws_call("GetQueueAttributes"):
+        client.get_queue_attributes(QueueUrl=cloud.aws.seeded.request_queue_url)
+    assert [(call.operation, call.result) for call in calls] == [("GetQueueAttributes", "unavailable")]
+
+
+def test_nothing_hears_of_calls_where_nobody_wants_to(cloud: Cloud) -> None:
+    client, contexts = AwsSessions(REGION).client("sts"), list[Any]()
+    client.meta.events.register("after-call", lambda context, **_: contexts.append(dict(context)))
+    client.get_caller_identity()
+    assert len(contexts) == 1
+    assert not [name for name in contexts[0] if name.startswith("migrator")]
+
+
+@pytest.mark.parametrize("code", ["", "ThrottlingException", "AccessDenied", "NoSuchHostedZone", "ServiceUnavailable"])
+@pytest.mark.parametrize("status", [200, 400, 503])
+def test_every_reply_has_one_of_the_results_that_are_counted(code: str, status: int) -> None:
+    assert outcome(code, status) in CALL_RESULTS

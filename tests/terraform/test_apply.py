@@ -1,6 +1,7 @@
 """Terraform applies the whole of `deploy/terraform` with stand-ins for AWS's resources; what it made is looked at."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from temporalio.envconfig import ClientConfigProfile
 
 from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, PARTS, Part
 from migration.settings import Settings, environment_names
+from tests.deploy.collector import CONFIGURATION, INSTALLATION, configuration, declared
 from tools.terraform import environment, find_terraform
 from tools.terraform_stand_in import standing, write
 
@@ -130,3 +132,56 @@ def test_every_alarm_tells_the_topic(installation: Applied) -> None:
     alarms = [values for address, values in installation.items() if "aws_cloudwatch_metric_alarm" in address]
     assert len(alarms) == 8
     assert {tuple(one["alarm_actions"]) for one in alarms} == {("arn of aws_sns_topic/this",)}
+
+
+# --- the product's own metrics -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured(apply: Callable[..., Applied]) -> Applied:
+    return apply(".", "-var-file=dev.tfvars", f"-var=image={IMAGE}", "-var=metrics=true")
+
+
+@pytest.mark.parametrize("part", ["worker", "ingress"])
+def test_a_collector_beside_each_task_scrapes_where_it_serves_metrics(measured: Applied, part: str) -> None:
+    task = measured[f"module.{part}.terraform_data.aws_ecs_task_definition__this"]
+    product, collector = json.loads(task["container_definitions"])
+    given = {one["name"]: one["value"] for one in collector["environment"]}
+    assert given["AOT_CONFIG_CONTENT"] == CONFIGURATION.read_text(encoding="utf-8")
+    assert not collector["essential"]
+    (scrape,) = configuration()["receivers"]["prometheus"]["config"]["scrape_configs"]
+    address = {one["name"]: one["value"] for one in product["environment"]}["MIGRATOR_METRICS_ADDRESS"]
+    assert scrape["static_configs"][0]["targets"] == [address]
+
+
+def test_what_the_collector_refers_to_is_there(measured: Applied) -> None:
+    task = measured["module.worker.terraform_data.aws_ecs_task_definition__this"]
+    _, collector = json.loads(task["container_definitions"])
+    named = set(re.findall(r"\$\{env:(\w+)\}", CONFIGURATION.read_text(encoding="utf-8")))
+    assert named - {"AWS_REGION"} == {one["name"] for one in collector["environment"]} - {"AOT_CONFIG_CONTENT"}
+    group = measured["module.observability.terraform_data.aws_cloudwatch_log_group__metrics[0]"]["name"]
+    policy = measured['module.iam.terraform_data.aws_iam_role_policy__this["worker/metrics"]']["policy"]
+    assert f":log-group:{group}:log-stream:*" in policy
+
+
+def test_alarms_and_widgets_speak_of_metrics_that_the_collector_brings(measured: Applied) -> None:
+    there = {(one.metric, one.labels | {INSTALLATION}) for one in declared()}
+    alarms = [values for address, values in measured.items() if "aws_cloudwatch_metric_alarm" in address]
+    named = {(one["metric_name"], frozenset(one["dimensions"])) for one in alarms if one["namespace"] == "migrator"}
+    board = measured["module.observability.terraform_data.aws_cloudwatch_dashboard__this"]["dashboard_body"]
+    metrics = [metric for widget in json.loads(board)["widgets"] for metric in widget["properties"]["metrics"]]
+    drawn = {(one[1], frozenset(one[2:-1:2])) for one in metrics if one[0] == "migrator"}
+    assert named
+    assert drawn
+    assert named | drawn <= there
+    assert {name for name, _ in there} - {name for name, _ in named | drawn} == {
+        "migrator_callback_deliveries_total",
+        "migrator_decisions_waiting",
+        "migrator_replication_stalled_servers",
+        "migrator_undo_failures_total",
+    }
+
+
+def test_without_a_collector_nothing_is_measured(installation: Applied) -> None:
+    assert "MIGRATOR_METRICS_ADDRESS" not in {one["name"] for one in container(installation, "worker")["environment"]}
+    assert not [address for address in installation if "metrics" in address]

@@ -140,4 +140,5 @@ def test_the_search_attributes_are_those_of_the_design() -> None:
         "TargetAccount": "Keyword",
         "TargetRegion": "Keyword",
         "AwaitingDecision": "Bool",
+        "PhaseSince": "Datetime",
     }

@@ -30,6 +30,7 @@ from temporalio.client import (
 from temporalio.common import RawValue, WorkerDeploymentVersion
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker, WorkerDeploymentConfig
@@ -356,11 +357,12 @@ async def set_up(
     task_queue: str | None = None,
     build_id: str = "1",
     also: Sequence[Callable[..., Any]] = (),
+    runtime: Runtime | None = None,
     **options: Any,
 ) -> AsyncIterator[Stage]:
     """Connect, and run a worker, on a task queue of its own when none is given; `also`: real activities."""
     client = await Client.connect(
-        address, data_converter=pydantic_data_converter, identity="stage", interceptors=[AsksAgain()]
+        address, data_converter=pydantic_data_converter, identity="stage", interceptors=[AsksAgain()], runtime=runtime
     )
     task_queue, activities = task_queue or f"stage-{uuid.uuid4().hex[:8]}", FakeActivities()
     settings: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.api.sdk.v1 import WorkflowMetadata
@@ -318,7 +319,10 @@ def ids(migration: Migration, number: int) -> list[str]:
 async def test_search_attributes_find_a_migration_by_wave_application_target_and_phase(stage: Stage) -> None:
     migration = await stage.start_light(waveId="wave-07")
     await migration.stands(Phase.AWAITING_APPROVAL, "approve")
-    assert await attributes(migration) == {
+    found = await attributes(migration)
+    at_the_gate = found.pop("PhaseSince")
+    assert (await migration.status()).started < at_the_gate <= datetime.now(UTC)
+    assert found == {
         "MigrationPhase": "AWAITING_APPROVAL",
         "AwaitingDecision": True,
         "WaveId": "wave-07",
@@ -330,6 +334,7 @@ async def test_search_attributes_find_a_migration_by_wave_application_target_and
     await migration.ends()
     ended = await attributes(migration)
     assert (ended["MigrationPhase"], ended["AwaitingDecision"], ended["WaveId"]) == ("COMPLETED", False, "wave-07")
+    assert ended["PhaseSince"] > at_the_gate
 
 
 async def attributes(migration: Migration) -> dict[str, Any]:

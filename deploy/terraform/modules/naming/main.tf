@@ -69,7 +69,7 @@ output "secrets" {
 }
 
 output "log_groups" {
-  value = { for part in ["worker", "ingress", "api"] : part => "/${var.project_name}/${var.environment}/${part}" }
+  value = { for part in ["worker", "ingress", "api", "metrics"] : part => "/${var.project_name}/${var.environment}/${part}" }
 }
 
 output "event_log_group" {

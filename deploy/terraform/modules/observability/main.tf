@@ -1,5 +1,5 @@
-# What AWS itself measures of the installation: one dashboard, and alarms that tell the topic. What to do about each is in
-# the alarm's own description.
+# What AWS measures of the installation, and what it measures of itself where a collector runs: one dashboard, and alarms
+# that tell the topic. What to do about each is in the alarm's own description.
 
 terraform {
   required_version = ">= 1.11"
@@ -60,10 +60,97 @@ variable "log_groups" {
   type        = map(string)
 }
 
+variable "metrics_log_group" {
+  description = "Through which the product's own metrics come (deploy/telemetry/collector.yaml); null: they do not."
+  type        = string
+  default     = null
+}
+
+variable "log_retention_days" {
+  type = number
+}
+
 locals {
   errors = "${var.name}/Errors"
+  own    = "migrator"
+
+  # What the product measures of itself, by the names of docs/metrics.md; docs/RUNBOOK.md has more of each.
+  measured = {
+    rollback-incomplete = {
+      what       = "A rollback could not undo everything, and waits for a person: migrator list --phase ROLLBACK_INCOMPLETE."
+      metric     = "migrator_migrations"
+      dimensions = { phase = "ROLLBACK_INCOMPLETE" }
+      statistic  = "Maximum", above = 0, minutes = 1
+    }
+    decision-waiting = {
+      what       = "A migration has waited for a person for half an hour: migrator list --phase AWAITING_DECISION."
+      metric     = "migrator_decision_wait_seconds"
+      dimensions = { phase = "AWAITING_DECISION" }
+      statistic  = "Maximum", above = 1800, minutes = 5
+    }
+    nobody-serves = {
+      what       = "A cutover has lasted for two hours, and nobody serves its application: migrator list --phase CUTTING_OVER."
+      metric     = "migrator_phase_age_seconds"
+      dimensions = { phase = "CUTTING_OVER" }
+      statistic  = "Maximum", above = 7200, minutes = 5
+    }
+    stuck-after-the-pivot = {
+      what       = "A migration stands still after its point of no return: migrator list --phase FINALIZING."
+      metric     = "migrator_phase_age_seconds"
+      dimensions = { phase = "FINALIZING" }
+      statistic  = "Maximum", above = 3600, minutes = 5
+    }
+    replication-lag = {
+      what       = "The replication that approvals rest on is more than an hour behind: migrator status ID."
+      metric     = "migrator_replication_lag_seconds"
+      dimensions = { watched = "at_the_gate" }
+      statistic  = "Maximum", above = 3600, minutes = 15
+    }
+    aws-access-denied = {
+      what       = "AWS denies a call: migrator doctor --where ACCOUNT/REGION=ROLE_ARN names the permission."
+      metric     = "migrator_calls_total"
+      dimensions = { result = "denied" }
+      statistic  = "Sum", above = 0, minutes = 15
+    }
+    aws-throttled = {
+      what       = "AWS throttled more than a hundred calls in a quarter of an hour: fewer cutovers at once."
+      metric     = "migrator_calls_total"
+      dimensions = { result = "throttled" }
+      statistic  = "Sum", above = 100, minutes = 15
+    }
+    callback-dead-letters = {
+      what       = "Callbacks were given up, and can be sent again: migrator callbacks ID."
+      metric     = "migrator_callback_dead_letters_total"
+      dimensions = {}
+      statistic  = "Sum", above = 0, minutes = 60
+    }
+  }
+
+  # The widgets over the same metrics: title, metric, statistic, dimension, its values.
+  drawn = [
+    ["Migrations by phase", "migrator_migrations", "Maximum", "phase", ["REPLICATING", "AWAITING_APPROVAL", "CUTTING_OVER", "SOAKING", "AWAITING_DECISION", "ROLLING_BACK", "ROLLBACK_INCOMPLETE"]],
+    ["Longest waits for a person (s)", "migrator_decision_wait_seconds", "Maximum", "phase", ["AWAITING_APPROVAL", "AWAITING_DECISION", "ROLLBACK_INCOMPLETE"]],
+    ["Migrations ended", "migrator_migrations_ended_total", "Sum", "ending", ["COMPLETED", "ROLLED_BACK", "REJECTED", "CANCELLED", "FAILED"]],
+    ["Worst replication lag (s)", "migrator_replication_lag_seconds", "Maximum", "watched", ["catching_up", "at_the_gate"]],
+    ["Calls to other systems that were not answered well", "migrator_calls_total", "Sum", "result", ["throttled", "denied", "unavailable"]],
+    ["Messages of the request queue", "migrator_ingress_messages_total", "Sum", "result", ["accepted", "refused", "ignored", "back"]],
+  ]
+
+  widgets = var.metrics_log_group == null ? [] : [
+    for one in local.drawn : {
+      title   = one[0]
+      metrics = [for value in one[4] : [local.own, one[1], "installation", var.name, one[3], value, { stat = one[2] }]]
+    }
+  ]
 
   alarms = merge(
+    {
+      for name, alarm in local.measured : name => merge(alarm, {
+        namespace  = local.own
+        dimensions = merge(alarm.dimensions, { installation = var.name })
+        absent     = "notBreaching"
+      }) if var.metrics_log_group != null
+    },
     {
       dead-letters = {
         what       = "A request was refused, or nobody could take it: migrator dlq list, show, redrive."
@@ -104,6 +191,14 @@ locals {
       }
     },
   )
+}
+
+resource "aws_cloudwatch_log_group" "metrics" {
+  count = var.metrics_log_group == null ? 0 : 1
+
+  name              = var.metrics_log_group
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.key_arn
 }
 
 resource "aws_sns_topic" "this" {
@@ -187,14 +282,14 @@ resource "aws_cloudwatch_dashboard" "this" {
   dashboard_name = var.name
   dashboard_body = jsonencode({
     widgets = [
-      for number, widget in [
+      for number, widget in concat(local.widgets, [
         { title = "Requests waiting", metrics = [["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.request_queue]] },
         { title = "Age of the oldest request (s)", metrics = [["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", var.request_queue]] },
         { title = "Dead letters", metrics = [["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.dead_letter_queue]] },
         { title = "Tasks running", metrics = [for service in keys(var.services) : ["ECS/ContainerInsights", "RunningTaskCount", "ClusterName", var.cluster, "ServiceName", "${var.name}-${service}"]] },
         { title = "CPU (%)", metrics = [for service in keys(var.services) : ["AWS/ECS", "CPUUtilization", "ClusterName", var.cluster, "ServiceName", "${var.name}-${service}"]] },
         { title = "Errors in the logs", metrics = [for service in keys(var.log_groups) : [local.errors, service]] },
-        ] : {
+        ]) : {
         type       = "metric"
         x          = 12 * (number % 2)
         y          = 6 * floor(number / 2)

@@ -285,6 +285,18 @@ output "execution" {
   })
 }
 
+output "metrics" {
+  description = "What a collector needs to bring metrics to CloudWatch: they come as lines of one log group."
+  value = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+      Resource = ["${local.arn}:logs:${local.at}:log-group:${var.log_path}/metrics:log-stream:*"]
+    }]
+  })
+}
+
 output "build" {
   description = "Pushes images, to the one repository."
   value = jsonencode({
