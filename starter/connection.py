@@ -67,7 +67,9 @@ _REFUSALS = (
         "Correct or renew api_key (TEMPORAL_API_KEY), or the client certificate; both need access to the namespace.",
     ),
 )
-_HUNG_UP = re.compile(r"AlertReceived|call error after connection")
+_HUNG_UP = re.compile(r'fatal alert|handshake eof|message: "transport error"')
+_QUOTED = re.compile(r'"([^"]+)"')
+"""The innermost error, which comes last, says it in words."""
 
 
 def connection(*, plaintext_allowed: bool) -> ClientConnectConfig:
@@ -174,14 +176,15 @@ def _content(source: Path | str | bytes, setting: str) -> bytes:
 def in_words(error: Exception, config: ClientConnectConfig) -> MigrationError:
     """The SDK's refusal to connect, for the person who has to act."""
     address, said = config["target_host"], str(error)
+    cause = _QUOTED.findall(said)[-1] if _QUOTED.search(said) else said
     for refusal in _REFUSALS:
         if re.search(refusal.said, said):
             return PrerequisiteError(f"Temporal at {address} is not reached: {refusal.words}", action=refusal.action)
     if _HUNG_UP.search(said):
         return PrerequisiteError(
-            f"Temporal at {address} ended the connection: {said}", action=_what_it_may_want(config)
+            f"Temporal at {address} ended the connection: {cause}", action=_what_it_may_want(config)
         )
-    return Unavailable(f"no Temporal server answers at {address}: {said}")
+    return Unavailable(f"no Temporal server answers at {address}: {cause}")
 
 
 def _what_it_may_want(config: ClientConnectConfig) -> str:

@@ -79,11 +79,11 @@ async def _known(client: Client) -> Mapping[str, IndexedValueType.ValueType] | N
     return reply.custom_attributes
 
 
-async def search_attribute_problems(client: Client) -> list[str]:
-    """Which of them are missing, or of another type. Raises `RPCError`."""
+async def search_attribute_problems(client: Client) -> list[str] | None:
+    """Which of them are missing, or of another type; None where nobody can know. Raises `RPCError`."""
     known = await _known(client)
     if known is None:
-        return []
+        return None
     missing = [f"{name} is missing" for name in SEARCH_ATTRIBUTES if name not in known]
     return [*missing, *_of_another_type(known)]
 

@@ -73,7 +73,10 @@ class Temporal:
     async def _search_attributes(self) -> str | Verdict:
         if (client := await self._connected()) is None:
             return _NO_SERVER
-        if problems := await search_attribute_problems(client):
+        problems = await search_attribute_problems(client)
+        if problems is None:
+            return Verdict(State.NOT_CHECKED, "Temporal Cloud does not say which there are")
+        if problems:
             raise PrerequisiteError("; ".join(problems), action=f"Run: migrator setup-namespace. {REPLACE}")
         return "all registered"
 

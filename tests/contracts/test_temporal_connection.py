@@ -256,7 +256,7 @@ async def test_a_namespace_that_is_not_there(site: Site, monkeypatch: pytest.Mon
 async def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     error = await refused(monkeypatch, "127.0.0.1:9")
     assert isinstance(error, Unavailable)
-    assert str(error).startswith("no Temporal server answers at 127.0.0.1:9")
+    assert str(error) == "no Temporal server answers at 127.0.0.1:9: Connection refused"
 
 
 # --- what is not even tried --------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ class PostgreSQL:
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command: list[str | Path] = [*self._as_somebody, _program("postgres"), "-D", self._data, *words]
         self._process = spawn(command, dict(os.environ), self._log, cwd=self._data.parent)
-        ready = [shutil.which("pg_isready") or "pg_isready", "--host", "127.0.0.1", "--port", str(self.port), "--quiet"]
+        ready: list[str | Path] = [_program("pg_isready"), "--host", "127.0.0.1", "--port", str(self.port), "--quiet"]
         _until("PostgreSQL", lambda: subprocess.run(ready, check=False).returncode == 0, self._process, self._log)
 
     def stop(self) -> None:
