@@ -34,6 +34,7 @@ from activities.target import Targets
 from activities.telemetry import LogContext
 from activities.tickets import ChangeTickets
 from activities.watching import ReplicationWatch
+from adapters import tracing
 from adapters.aws import AwsSessions
 from adapters.callback_guard import CallbackGuard
 from adapters.cmf import CloudMigrationFactory
@@ -59,6 +60,7 @@ from starter.namespace import ensure_search_attributes
 from workflows.afterword import AfterwordWorkflow
 from workflows.border import OneInput
 from workflows.callbacks import CallbackWorkflow
+from workflows.correlation import Correlation
 from workflows.factory_wave import FactoryWaveWorkflow
 from workflows.migration import MigrationWorkflow
 from workflows.plan import PlanWorkflow
@@ -187,7 +189,7 @@ def build_worker(client: Client, settings: Settings, executor: ThreadPoolExecuto
         max_cached_workflows=MOST_WORKFLOWS_CACHED,
         graceful_shutdown_timeout=GRACE,
         max_heartbeat_throttle_interval=LATEST_CANCEL,
-        interceptors=[LogContext(), OneInput()],
+        interceptors=[LogContext(), Correlation(), OneInput()],
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_modules("migration", "activities", "structlog")
         ),
@@ -207,6 +209,7 @@ async def main() -> None:
     client = await connect()
     await ensure_search_attributes(client)
     async with AsyncExitStack() as stack:
+        stack.callback(tracing.close)
         executor = stack.enter_context(ThreadPoolExecutor(settings.activity_threads, thread_name_prefix="activity"))
         await stack.enter_async_context(build_worker(client, settings, executor, stack))
         logger.info("worker started", task_queue=settings.task_queue)

@@ -29,6 +29,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
+from adapters import tracing
 from migration.correlation import Origin, correlation_id
 from migration.errors import Conflict, NotFound, Unavailable, ValidationError
 from migration.memo import ADOPTED, CORRELATION_ID, REQUEST_HASH, memo, summary
@@ -76,7 +77,9 @@ async def connect() -> Client:
     config = ClientConfig.load_client_connect_config(config_file_strict=True)
     address = config.setdefault("target_host", "localhost:7233")
     try:
-        return await Client.connect(**config, data_converter=DATA_CONVERTER, runtime=_runtime())
+        return await Client.connect(
+            **config, data_converter=DATA_CONVERTER, runtime=_runtime(), interceptors=tracing.interceptors()
+        )
     except RuntimeError as error:
         raise Unavailable(f"no Temporal server answers at {address}: {error}") from error
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from adapters import tracing
 from adapters.aws import AwsSessions
 from adapters.eventbridge import EventBridge
 from adapters.sqs import Message, RequestQueue
@@ -135,8 +136,9 @@ class Ingress:
             ids["migration_id"] = incoming.migration_id
         with structlog.contextvars.bound_contextvars(**ids):
             try:
-                async with self._kept_hidden(message):
-                    await self._settle(incoming)
+                with tracing.taken_from_queue(message.id, incoming.origin.traceparent):
+                    async with self._kept_hidden(message):
+                        await self._settle(incoming)
             except Unavailable as error:
                 logger.warning("not settled, the message comes again", reason=str(error))
             except Exception:
