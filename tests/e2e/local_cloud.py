@@ -95,12 +95,12 @@ def decoded(payload: dict[str, str]) -> Any:
 class LocalCloud:
     """`python -m localcloud up` with worker and ingress, in processes of their own."""
 
-    def __init__(self, state_dir: Path, *, applications: int, servers: int) -> None:
-        """Start it, and wait until it is ready."""
+    def __init__(self, state_dir: Path, *, applications: int, servers: int, **variables: str) -> None:
+        """Start it with these variables of its environment too, and wait until it is ready."""
         self.state_dir = state_dir
         self.log = state_dir / "up.log"
         words = ["--state-dir", str(state_dir), "--applications", str(applications), "--servers", str(servers)]
-        self.process = self.spawn([sys.executable, "-m", "localcloud", "up", *words], {}, self.log)
+        self.process = self.spawn([sys.executable, "-m", "localcloud", "up", *words], variables, self.log)
         self._wait_until_ready()
         self.local: dict[str, Any] = json.loads(state_dir.joinpath("local.json").read_text())
         self.environment = child_environment(self.local, state_dir)
