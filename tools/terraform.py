@@ -74,6 +74,7 @@ def run(terraform: Path, commands: list[list[str]]) -> int:
     """Run commands of Terraform on a copy, since it writes beside what it reads; the code of the first that fails."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = shutil.copytree(TERRAFORM, Path(scratch, "terraform"))
+        shutil.copytree(TERRAFORM.parent / "telemetry", Path(scratch, "telemetry"))
         for arguments in commands:
             _say(f"terraform {' '.join(arguments)}")
             done = subprocess.run([terraform, *arguments], cwd=copy, env=environment(), check=False)  # noqa: S603  found above

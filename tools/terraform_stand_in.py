@@ -7,6 +7,7 @@ apply; only what the provider and AWS think of the values stays unseen.
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ def write(into: Path) -> None:
         (folder / "main.tf.json").write_text(json.dumps(_stood_in(module)), encoding="utf-8")
     permissions = Path("modules", "policies", "permissions.json")
     (into / permissions).write_bytes((TERRAFORM / permissions).read_bytes())
+    shutil.copytree(TERRAFORM.parent / "telemetry", into.parent / "telemetry", dirs_exist_ok=True)
     for file in (TERRAFORM / "env").glob("*.tfvars"):
         # What is to be filled in is filled in with what it says.
         (into / file.name).write_text(re.sub(r"[<>]", "", file.read_text(encoding="utf-8")), encoding="utf-8")

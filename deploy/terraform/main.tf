@@ -27,6 +27,19 @@ locals {
     var.settings,
   )
   environment = merge(local.settings, module.temporal.environment)
+
+  # By the standard variables of OpenTelemetry (docs/tracing.md).
+  traces = {
+    for part in ["worker", "ingress"] : part => var.tracing ? {
+      OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318"
+      OTEL_SERVICE_NAME           = "${local.names.prefix}-${part}"
+    } : {}
+  }
+  collector = var.tracing ? {
+    image         = var.collector_image
+    configuration = file("${path.root}/../telemetry/collector.yaml")
+  } : null
+  traces_policy = var.tracing ? { traces = module.platform_policies.traces } : {}
   secrets     = merge(var.secret_settings, module.temporal.secrets)
 }
 
@@ -130,17 +143,17 @@ module "iam" {
     module.platform_policies.github_trusts,
   )
   policies = {
-    ingress = {
+    ingress = merge({
       ingress = module.policies.documents["ingress"]
       doctor  = module.policies.documents["doctor"]
       key     = module.platform_policies.key_use["ingress"]
-    }
-    worker = {
+    }, local.traces_policy)
+    worker = merge({
       orchestrate = module.policies.documents["orchestrate"]
       read-model  = module.policies.documents["read_model"]
       doctor      = module.policies.documents["doctor"]
       key         = module.platform_policies.key_use["worker"]
-    }
+    }, local.traces_policy)
     execution = {
       execution = module.platform_policies.execution
       key       = module.platform_policies.key_use["execution"]
@@ -189,7 +202,8 @@ module "worker" {
   cpu                = var.worker.cpu
   memory             = var.worker.memory
   tasks              = var.worker.tasks
-  environment        = local.environment
+  environment        = merge(local.environment, local.traces["worker"])
+  collector          = local.collector
   secrets            = local.secrets
   cluster            = module.cluster
   subnet_ids         = var.subnet_ids
@@ -210,7 +224,8 @@ module "ingress" {
   cpu                = var.ingress.cpu
   memory             = var.ingress.memory
   tasks              = var.ingress.tasks
-  environment        = local.environment
+  environment        = merge(local.environment, local.traces["ingress"])
+  collector          = local.collector
   secrets            = module.temporal.secrets
   cluster            = module.cluster
   subnet_ids         = var.subnet_ids

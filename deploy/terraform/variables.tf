@@ -97,6 +97,18 @@ variable "log_level" {
   default = "INFO"
 }
 
+variable "tracing" {
+  description = "Whether worker and ingress trace, to X-Ray by a collector beside each task (docs/tracing.md)."
+  type        = bool
+  default     = false
+}
+
+variable "collector_image" {
+  description = "The AWS Distro for OpenTelemetry; better named by its digest, in a registry of your own."
+  type        = string
+  default     = "public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0"
+}
+
 # --- Temporal ----------------------------------------------------------------------------------------------------------
 
 variable "temporal" {

@@ -98,6 +98,7 @@ class LocalCloud:
     def __init__(self, state_dir: Path, *, applications: int, servers: int, **variables: str) -> None:
         """Start it with these variables of its environment too, and wait until it is ready."""
         self.state_dir = state_dir
+        self.variables = variables
         self.log = state_dir / "up.log"
         words = ["--state-dir", str(state_dir), "--applications", str(applications), "--servers", str(servers)]
         self.process = self.spawn([sys.executable, "-m", "localcloud", "up", *words], variables, self.log)

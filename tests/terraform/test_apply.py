@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from temporalio.envconfig import ClientConfigProfile
 
 from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, PARTS, Part
@@ -64,11 +65,15 @@ def target(apply: Callable[..., Applied]) -> Applied:
     return apply("modules/target-account", *variables, '-var=regions=["eu-central-1"]', zones)
 
 
-def container(installation: Applied, part: str) -> Mapping[str, Any]:
+def containers(installation: Applied, part: str) -> list[dict[str, Any]]:
     task = installation[f"module.{part}.terraform_data.aws_ecs_task_definition__this"]
-    (one,) = json.loads(task["container_definitions"])
-    described: Mapping[str, Any] = one
+    described: list[dict[str, Any]] = json.loads(task["container_definitions"])
     return described
+
+
+def container(installation: Applied, part: str) -> Mapping[str, Any]:
+    (one,) = containers(installation, part)
+    return one
 
 
 def allowed(documents: list[str]) -> set[str]:
@@ -106,6 +111,23 @@ def test_a_role_may_do_what_its_part_of_the_product_calls_and_nothing_else(insta
     prefix = f'module.iam.terraform_data.aws_iam_role_policy__this["{part}/'
     documents = [values["policy"] for address, values in installation.items() if address.startswith(prefix)]
     assert allowed(documents) - KEY_USE == {action for role in PARTS[part] for action in IN_OUR_ACCOUNT[role]}
+
+
+@pytest.mark.parametrize("part", ["worker", "ingress"])
+def test_a_part_that_traces_has_a_collector_that_listens_where_it_sends_and_may_send_on(
+    apply: Callable[..., Applied], part: str
+) -> None:
+    made = apply(".", "-var-file=dev.tfvars", f"-var=image={IMAGE}", "-var=tracing=true")
+    product, collector = containers(made, part)
+    given = {one["name"]: one["value"] for one in product["environment"]}
+    configuration = yaml.safe_load(collector["environment"][0]["value"])
+    assert given["OTEL_SERVICE_NAME"] == f"migrator-dev-{part}"
+    listens = configuration["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
+    assert given["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://{listens}"
+    assert configuration["service"]["pipelines"]["traces"]["exporters"] == ["awsxray"]
+    assert not collector["essential"]
+    policy = made[f'module.iam.terraform_data.aws_iam_role_policy__this["{part}/traces"]']["policy"]
+    assert allowed([policy]) == {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
 
 def test_a_target_role_may_do_what_the_product_calls_there_and_nothing_else(target: Applied) -> None:

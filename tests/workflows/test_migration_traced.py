@@ -113,7 +113,9 @@ async def test_a_migration_is_one_trace_from_its_message_to_its_end(
     looks = [span for span in spans if span.name == "RunActivity:await_replication"]
     assert [look.attributes["attempt"] > 1 for look in looks] == [True, False], "a look that found nothing was sent"
     assert_no_span_is_an_orphan(spans)
-    assert [span for span in spans if span.name == "RunActivity:deliver_callback"]
+    attempts = [span for span in spans if span.name.startswith("RunActivity:")]
+    assert {span.attributes["correlation_id"] for span in attempts} == {TRACE}
+    assert {span.attributes["activity"] for span in attempts} >= {"deliver_callback", "save_state", "claim_migration"}
 
 
 def assert_no_span_is_an_orphan(spans: list[GotSpan]) -> None:
@@ -128,7 +130,7 @@ async def test_a_rollback_and_the_step_that_led_to_it_are_in_the_trace(
 ) -> None:
     world = World()
     world.fail("await_health", ApplicationError("503", type="VerificationError", non_retryable=True), call=2)
-    migration = await traced_stage.start(world, rollback={"to": "start"})
+    migration = await traced_stage.start(world, rollback={"to": "start"}, correlationId="ticket-7")
     await migration.approve()
     await migration.ends()
 
@@ -142,4 +144,5 @@ async def test_a_rollback_and_the_step_that_led_to_it_are_in_the_trace(
     assert (verify.failed, verify.attributes["outcome"]) == (True, "failed")
     undone = [span.name for span in spans if span.parent_id == rollback.span_id]
     assert "StartActivity:fence_targets" in undone
+    assert {span.attributes["correlation_id"] for span in spans if span.name.startswith("RunActivity:")} == {"ticket-7"}
     assert verify.trace_id == rollback.trace_id

@@ -285,6 +285,15 @@ output "execution" {
   })
 }
 
+output "traces" {
+  description = "What a collector needs to send traces to X-Ray."
+  value = jsonencode({
+    Version = "2012-10-17"
+    # X-Ray's writes know no resources.
+    Statement = [{ Effect = "Allow", Action = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"], Resource = ["*"] }]
+  })
+}
+
 output "build" {
   description = "Pushes images, to the one repository."
   value = jsonencode({

@@ -83,6 +83,12 @@ variable "log_retention_days" {
   type = number
 }
 
+variable "collector" {
+  description = "The OpenTelemetry collector beside it: its image, and its configuration as YAML; null: none."
+  type        = object({ image = string, configuration = string })
+  default     = null
+}
+
 variable "scaled_by_queue" {
   description = "Name of a queue whose waiting messages add tasks; null: the CPU alone does."
   type        = string
@@ -96,6 +102,25 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 locals {
+  log_options = {
+    awslogs-group  = aws_cloudwatch_log_group.this.name
+    awslogs-region = var.region
+  }
+
+  collectors = var.collector == null ? [] : [{
+    name  = "collector"
+    image = var.collector.image
+    # The product goes on without it.
+    essential              = false
+    readonlyRootFilesystem = true
+    linuxParameters        = { capabilities = { drop = ["ALL"] } }
+    environment            = [{ name = "AOT_CONFIG_CONTENT", value = var.collector.configuration }]
+    logConfiguration = {
+      logDriver = "awslogs"
+      options   = merge(local.log_options, { awslogs-stream-prefix = "collector" })
+    }
+  }]
+
   health = var.health_check == null ? {} : {
     healthCheck = { command = var.health_check, interval = 60, timeout = 20, retries = 3, startPeriod = 60 }
   }
@@ -115,7 +140,7 @@ resource "aws_ecs_task_definition" "this" {
     cpu_architecture        = "X86_64"
   }
 
-  container_definitions = jsonencode([merge(local.health, {
+  container_definitions = jsonencode(concat([merge(local.health, {
     name                   = "migrator"
     image                  = var.image
     command                = var.command
@@ -128,13 +153,9 @@ resource "aws_ecs_task_definition" "this" {
     secrets         = [for name, arn in var.secrets : { name = name, valueFrom = arn }]
     logConfiguration = {
       logDriver = "awslogs"
-      options = {
-        awslogs-group         = aws_cloudwatch_log_group.this.name
-        awslogs-region        = var.region
-        awslogs-stream-prefix = "migrator"
-      }
+      options   = merge(local.log_options, { awslogs-stream-prefix = "migrator" })
     }
-  })])
+  })], local.collectors))
 }
 
 resource "aws_ecs_service" "this" {
