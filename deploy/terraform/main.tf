@@ -27,6 +27,7 @@ locals {
     var.settings,
   )
   environment = merge(local.settings, module.temporal.environment)
+  secrets     = merge(var.secret_settings, module.temporal.secrets)
 
   # By the standard variables of OpenTelemetry (docs/tracing.md).
   traces = {
@@ -40,7 +41,6 @@ locals {
     configuration = file("${path.root}/../telemetry/collector.yaml")
   } : null
   traces_policy = var.tracing ? { traces = module.platform_policies.traces } : {}
-  secrets     = merge(var.secret_settings, module.temporal.secrets)
 }
 
 module "naming" {
