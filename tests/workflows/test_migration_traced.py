@@ -51,7 +51,9 @@ def traced(collector: Collector) -> Iterator[Tracing]:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def traced_stage(temporal_address: str, compiled_once: None, traced: Tracing) -> AsyncIterator[Stage]:
     ours = [LogContext(), Correlation()]
-    async with set_up(temporal_address, client_interceptors=[traced.interceptor], interceptors=ours) as stage:
+    async with set_up(
+        temporal_address, client_interceptors=[traced.interceptor], interceptors=ours, max_cached_workflows=0
+    ) as stage:
         yield stage
 
 
