@@ -206,7 +206,10 @@ def test_calls_of_aws_and_of_vcenter_are_told_by_their_names(
             AwsSessions("eu-central-1").client("secretsmanager", once=True).get_secret_value(SecretId="migrator/a")
         with suppress(MigrationError):
             vcenter.find("a-machine")
-    of_aws, of_vcenter = collector.named("Secrets Manager.GetSecretValue"), collector.named("vCenter.RetrieveContent")
+    of_aws, of_vcenter = (
+        collector.named("Secrets Manager.GetSecretValue"),
+        collector.named("vCenter.RetrieveServiceContent"),
+    )
     assert [span.failed for span in (of_aws[0], of_vcenter[0])] == [True, True]
     assert not [span for span in collector.spans if b"hunter2" in span.raw or b"AKIA" in span.raw]
 
