@@ -1,7 +1,8 @@
 """A trace through Temporal: the SDK's own interceptor, with the migration's steps, and as an operator wants to read it.
 
 Of the SDK's two ways it is the older one: its spans leave when a thing happens, not when the workflow ends, which for
-a migration may be weeks later.
+a migration may be weeks later. Two names of the SDK's that are used here are not public; its version is pinned, and
+`tests/workflows/test_migration_traced.py` would see them go.
 """
 
 import asyncio
@@ -158,6 +159,7 @@ class _InWorkflow(TracingWorkflowInboundInterceptor):
         return dict(self._context_carrier_to_headers(self._load_workflow_context_carrier() or {}, {}))
 
     def _load_workflow_context_carrier(self) -> Any:
+        """The SDK's own way to a workflow's trace, which every span of it begins with; never without one here."""
         carrier = super()._load_workflow_context_carrier()
         if not carrier:
             begin = workflow.extern_functions()[_BEGIN]

@@ -19,6 +19,8 @@ from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.utils import unwrap
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import SpanKind, Tracer
 from pyVmomi import SoapStubAdapter
 
@@ -26,7 +28,9 @@ from adapters import tracing
 from adapters.aws import AwsSessions, aws_call
 from adapters.tracing.leaving import FOUND_NOTHING, KeptSpans, LeavingSpans
 from adapters.tracing.setup import instrument
+from adapters.tracing.temporal import TracedMigrations
 from adapters.vcenter import VCenter
+from migration.correlation import trace_id
 from migration.errors import MigrationError, PrerequisiteError
 from migration.settings import Connection, traces_are_wanted
 from migration.telemetry import configure_logging
@@ -124,6 +128,16 @@ def test_an_installation_without_the_extra_says_which_one_is_missing(monkeypatch
     with pytest.raises(PrerequisiteError, match="opentelemetry is not installed") as refused:
         tracing.tracing.__wrapped__()
     assert "migrator[telemetry]" in str(refused.value.action)
+
+
+@pytest.mark.parametrize(("sampler", "flags"), [(ALWAYS_ON, "01"), (ALWAYS_OFF, "00")])
+def test_a_migration_that_nobody_traced_before_is_sampled_like_any_other(sampler: Sampler, flags: str) -> None:
+    provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+    traced = TracedMigrations(provider, KeptSpans(SimpleSpanProcessor(InMemorySpanExporter())))
+    begun = traced._begin("run-1")
+    assert begun == traced._begin("run-1") != traced._begin("run-2")
+    assert begun["traceparent"].endswith(f"-{flags}")
+    assert trace_id(begun["traceparent"])
 
 
 # --- what is held back -------------------------------------------------------------------------------------------
