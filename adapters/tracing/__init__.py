@@ -4,7 +4,6 @@
 `leaving` says which spans leave and what is taken out of them.
 """
 
-import atexit
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -33,9 +32,7 @@ def tracing() -> "Tracing | None":
     except ModuleNotFoundError as missing:
         action = "Install migrator with its extra: migrator[telemetry], as its image has it."
         raise PrerequisiteError(f"traces are switched on, and {missing.name} is not installed", action=action) from None
-    begun = begin()
-    atexit.register(begun.close)
-    return begun
+    return begin()
 
 
 def interceptors() -> Sequence[Interceptor]:
@@ -56,6 +53,7 @@ def taken_from_queue(message_id: str, traceparent: str | None) -> Iterator[None]
 
 
 def close() -> None:
-    """Let the last spans leave, for a short time; before a process ends without its own handlers."""
-    if begun := tracing():
+    """Let the last spans of a process leave, for a short time, if it has begun to trace at all."""
+    begun = tracing() if tracing.cache_info().currsize else None
+    if begun is not None:
         begun.close()
