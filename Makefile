@@ -89,7 +89,7 @@ audit: setup ## Known vulnerabilities, licences, secrets; the bill of materials 
 	@mkdir -p dist
 	@.venv/bin/uv export --quiet --locked --all-extras --all-groups --no-emit-project --output-file dist/requirements.txt
 	@$(PYTHON) -m tools.vulnerabilities dist/requirements.txt
-	@UV_PROJECT_ENVIRONMENT=dist/environment .venv/bin/uv sync --quiet --locked --no-dev --no-install-project --python $(PYTHON)
+	@UV_PROJECT_ENVIRONMENT=dist/environment .venv/bin/uv sync --quiet --locked --no-dev --extra telemetry --no-install-project --python $(PYTHON)
 	@.venv/bin/pip-licenses --python dist/environment/bin/python --output-file dist/licences.txt
 	@.venv/bin/cyclonedx-py environment dist/environment/bin/python --pyproject pyproject.toml --output-reproducible \
 		--output-file dist/sbom.cdx.json

@@ -34,6 +34,7 @@ from activities.target import Targets
 from activities.telemetry import LogContext
 from activities.tickets import ChangeTickets
 from activities.watching import ReplicationWatch
+from adapters import tracing
 from adapters.aws import AwsSessions
 from adapters.aws_observed import observed
 from adapters.callback_guard import CallbackGuard
@@ -62,6 +63,7 @@ from starter.namespace import ensure_search_attributes
 from workflows.afterword import AfterwordWorkflow
 from workflows.border import OneInput
 from workflows.callbacks import CallbackWorkflow
+from workflows.correlation import Correlation
 from workflows.factory_wave import FactoryWaveWorkflow
 from workflows.migration import MigrationWorkflow
 from workflows.plan import PlanWorkflow
@@ -198,7 +200,7 @@ def build_worker(
         sticky_queue_schedule_to_start_timeout=settings.sticky_queue_schedule_to_start_timeout,
         graceful_shutdown_timeout=settings.graceful_shutdown_timeout,
         max_heartbeat_throttle_interval=LATEST_CANCEL,
-        interceptors=[LogContext(), OneInput()],
+        interceptors=[LogContext(), Correlation(), OneInput()],
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_modules("migration", "activities", "structlog")
         ),
@@ -218,6 +220,7 @@ async def main() -> None:
     client = await connect(settings, metrics_address=settings.metrics_address)
     await ensure_search_attributes(client)
     async with AsyncExitStack() as stack:
+        stack.callback(tracing.close)
         executor = stack.enter_context(ThreadPoolExecutor(settings.activity_threads, thread_name_prefix="activity"))
         measured = await measures(client, settings, stack)
         await stack.enter_async_context(build_worker(client, settings, executor, stack, measured))

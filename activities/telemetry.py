@@ -4,8 +4,10 @@ from typing import Any
 
 import structlog
 from temporalio import activity
+from temporalio.converter import PayloadConverter
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from migration.correlation import CORRELATION_HEADER
 from migration.marks import Mark
 from migration.on_behalf import on_behalf_of
 
@@ -13,7 +15,7 @@ logger = structlog.get_logger("activity")
 
 
 class LogContext(Interceptor):
-    """Binds the context for the time of one attempt, and logs its beginning and its end."""
+    """Binds the context of one attempt, and logs its beginning and its end."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002  the SDK's signature
         """Wrap every activity."""
@@ -22,23 +24,32 @@ class LogContext(Interceptor):
 
 class _Bound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002  the SDK's signature
-        info = activity.info()
-        argument = input.args[0] if input.args else None
-        mark = getattr(argument, "mark", None)
-        context: dict[str, Any] = {
-            "migration_id": info.workflow_id,
-            "run_id": info.workflow_run_id,
-            "activity": info.activity_type,
-            "attempt": info.attempt,
-        }
-        if isinstance(mark, Mark):
-            context |= {"correlation_id": mark.correlation_id, "step": str(mark.step), "mark": str(mark)}
-        with structlog.contextvars.bound_contextvars(**context), on_behalf_of(info.workflow_id):
-            logger.info("activity started")
-            try:
+        # Never unbound: the context is that of the attempt alone, and the SDK's own line about its failure comes after.
+        structlog.contextvars.bind_contextvars(**_context(input))
+        logger.info("activity started")
+        try:
+            with on_behalf_of(activity.info().workflow_id):
                 result = await super().execute_activity(input)
-            except BaseException as error:
-                logger.info("activity ended", outcome=type(error).__name__, reason=str(error)[:500])
-                raise
-            logger.info("activity ended", outcome="done")
-            return result
+        except BaseException as error:
+            logger.info("activity ended", outcome=type(error).__name__, reason=str(error)[:500])
+            raise
+        logger.info("activity ended", outcome="done")
+        return result
+
+
+def _context(input: ExecuteActivityInput) -> dict[str, Any]:  # noqa: A002  the SDK's name for it
+    info = activity.info()
+    mark = getattr(input.args[0] if input.args else None, "mark", None)
+    context: dict[str, Any] = {
+        "migration_id": info.workflow_id,
+        "correlation_id": info.workflow_id,
+        "run_id": info.workflow_run_id,
+        "activity": info.activity_type,
+        "attempt": info.attempt,
+    }
+    if isinstance(mark, Mark):
+        of_it = {"step": str(mark.step), "entry": mark.entry, "mark": str(mark)}
+        context |= {"correlation_id": mark.correlation_id, **of_it}
+    if CORRELATION_HEADER in input.headers:
+        context["correlation_id"] = PayloadConverter.default.from_payload(input.headers[CORRELATION_HEADER], str)
+    return context

@@ -14,6 +14,9 @@ from migration.formats import CorrelationId
 from migration.models import Model
 from migration.request import MigrationRequest
 
+CORRELATION_HEADER = "migrator-correlation-id"
+"""The Temporal header in which the id goes from a workflow to its activities and child workflows."""
+
 _FORMAT: TypeAdapter[str] = TypeAdapter(CorrelationId)
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?")
 _LONGEST_TRACEPARENT = 256

@@ -13,6 +13,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from migration.errors import PrerequisiteError
 from migration.policies import ACT_BOUND
 
 SETTINGS_FILE = "MIGRATOR_SETTINGS"
@@ -215,6 +216,22 @@ def environment_names() -> list[str]:
     prefix, delimiter = "migrator_", "__"
     names = (name.lower() for name in os.environ if name.lower().startswith(prefix) and name != SETTINGS_FILE)
     return [name.removeprefix(prefix).partition(delimiter)[0] for name in names]
+
+
+def traces_are_wanted() -> bool:
+    """Whether OpenTelemetry's own variables ask for traces: an exporter, or where to send them (docs/tracing.md).
+
+    Raises:
+        PrerequisiteError: They ask for another exporter than OTLP.
+    """
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "")
+    if exporter not in {"", "none", "otlp"}:
+        action = "Set OTEL_TRACES_EXPORTER to otlp, which a collector hands on in other ways, or to none."
+        raise PrerequisiteError(f"traces leave by OTLP alone, not by {exporter}", action=action)
+    addresses = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return exporter == "otlp" or (exporter != "none" and any(os.environ.get(name) for name in addresses))
 
 
 def environment_secret(name: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from adapters import tracing
 from migration.errors import MigrationError
 from migration.parsing import parse_request
 from migration.request import request_hash
@@ -243,6 +244,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(BrokenPipeError):
             stream.flush()
+    tracing.close()
     os._exit(code if isinstance(code, int) else FAILED if code else 0)
 
 

@@ -25,6 +25,7 @@ from temporalio.common import RawValue, SearchAttributeKey, WorkflowIDConflictPo
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from adapters import tracing
 from migration.correlation import Origin, correlation_id
 from migration.errors import Conflict, NotFound, Unavailable, ValidationError
 from migration.memo import ADOPTED, CORRELATION_ID, REQUEST_HASH, memo, summary
@@ -81,7 +82,12 @@ async def connect(settings: Settings, *, metrics_address: str | None = None, wit
     """
     config = connection(plaintext_allowed=settings.allow_plaintext_temporal)
     try:
-        client = await Client.connect(**config, data_converter=DATA_CONVERTER, runtime=runtime(metrics_address))
+        client = await Client.connect(
+            **config,
+            data_converter=DATA_CONVERTER,
+            runtime=runtime(metrics_address),
+            interceptors=tracing.interceptors(),
+        )
     except (RuntimeError, ValueError) as error:
         raise in_words(error, config) from error
     if not without_namespace:

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from temporalio.common import MetricMeter
 
+from adapters import tracing
 from adapters.aws import AwsSessions
 from adapters.aws_observed import observed
 from adapters.eventbridge import EventBridge
@@ -153,8 +154,9 @@ class Ingress:
             ids["migration_id"] = incoming.migration_id
         with structlog.contextvars.bound_contextvars(**ids):
             try:
-                async with self._kept_hidden(message):
-                    result = await self._settle(incoming)
+                with tracing.taken_from_queue(message.id, incoming.origin.traceparent):
+                    async with self._kept_hidden(message):
+                        result = await self._settle(incoming)
             except Unavailable as error:
                 logger.warning("not settled, the message comes again", reason=str(error))
             except Exception:

@@ -15,8 +15,10 @@ from temporalio.common import RawValue
 from temporalio.service import RPCError
 
 from migration import policies
+from migration.correlation import correlation_id
 from migration.errors import PrerequisiteError, Unavailable
 from migration.findings import Finding, Severity
+from migration.memo import CORRELATION_ID
 from migration.parsing import parse_request
 from migration.plan import Plan, Touch, plan_id
 from migration.settings import Settings
@@ -78,6 +80,7 @@ async def planned(
             task_queue=task_queue,
             result_type=Plan,
             execution_timeout=policies.PLANNED_WITHIN,
+            memo={CORRELATION_ID: correlation_id(parse_request(text))},
             static_summary=f"plan of {migration_id}",
         )
         if not await _is_taken_up(handle, taken_within):

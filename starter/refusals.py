@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.events import bus_event
 from adapters.sqs import RequestQueue
 from migration.errors import MigrationError, Unavailable
+from migration.memo import CORRELATION_ID
 from migration.messages import Message, RequestRefused
 from migration.ports import EventBus
 from starter.incoming import Incoming
@@ -98,6 +99,7 @@ class Refusals:
                     task_queue=self.task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     static_summary=f"Callback of the refused message {incoming.message.id}",
+                    memo={CORRELATION_ID: incoming.correlation_id},
                     start_signal="deliver",
                     start_signal_args=[refusal],
                 )

@@ -40,7 +40,10 @@ ENCRYPTED: Mapping[str, tuple[str, ...]] = {
 
 WILDCARDS: Mapping[tuple[str, str], tuple[int, str]] = {
     ("modules/platform-policies", "kms:*"): (1, "the key's policy hands the key to the policies of its own account"),
-    ("modules/platform-policies", "*"): (6, "in a key's policy that key, three times; looks and logins without ARNs"),
+    ("modules/platform-policies", "*"): (
+        7,
+        "in a key's policy that key, three times; looks and logins without ARNs; X-Ray",
+    ),
     ("modules/sqs", "*"): (2, "the principal of what is denied"),
     ("modules/sqs", "sqs:*"): (2, "what is denied without TLS"),
 }

@@ -35,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.border import json_text, read_input, read_request
     from workflows.carried import Carried
     from workflows.context import Context
+    from workflows.correlation import say_whose
     from workflows.desk import DecisionDesk
     from workflows.events import EventOutbox
     from workflows.factory import FactoryPublisher, FactoryTold
@@ -44,6 +45,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.rollback import WayBack
     from workflows.saga import Stop
     from workflows.tickets import ChangeControl
+    from workflows.tracing import shown_as_rollback, shown_as_step
 
 _GATE = STEPS.index(Step.APPROVE)
 SAFE_TO_SKIP = frozenset({Step.VERIFY, Step.DECOMMISSION})
@@ -107,7 +109,11 @@ class Story(TakesDecisions):
                 continue
             if stop is None:
                 return await self._end(Phase.COMPLETED, "all requested steps are done")
-            if stop.outcome is Phase.FAILED or await self._turn_back(stop):
+            if stop.outcome is Phase.FAILED:
+                return await self._end(stop.outcome, stop.reason)
+            with shown_as_rollback(stop.reason):
+                everything_is_undone = await self._turn_back(stop)
+            if everything_is_undone:
                 return await self._end(stop.outcome, stop.reason)
 
     async def _go_forward(self) -> Stop | None:
@@ -151,7 +157,8 @@ class Story(TakesDecisions):
                 await self._context.until_resumed()
                 self._journal.step_started(step)
             try:
-                await play()
+                with shown_as_step(line):
+                    await play()
             except FailureError as error:
                 self._context.heed()
                 if await self._leave_after(step, failure_of(error)):
@@ -256,6 +263,7 @@ class Story(TakesDecisions):
         if adopted:
             self._take_over(adopted, carried.then)
         self._desk = desk
+        say_whose()  # a request that came without a memo has said it only now
         self._publishers = self._journal.publish()
         if request.cmf is not None:
             self._factory = FactoryPublisher(self._journal, request.cmf, carried.factory)

@@ -33,15 +33,27 @@ locals {
   environment = merge(local.settings, module.temporal.environment)
   secrets     = merge(var.secret_settings, module.temporal.secrets)
 
-  collector = var.metrics ? {
-    image         = var.collector_image
-    configuration = file("${path.root}/../telemetry/collector.yaml")
+  # By the standard variables of OpenTelemetry (docs/tracing.md).
+  traces = {
+    for part in ["worker", "ingress"] : part => var.tracing ? {
+      OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318"
+      OTEL_SERVICE_NAME           = "${local.names.prefix}-${part}"
+    } : {}
+  }
+  # One collector beside a task, with the pipelines that are wanted.
+  telemetry = yamldecode(file("${path.root}/../telemetry/collector.yaml"))
+  pipelines = [for name, wanted in { metrics = var.metrics, traces = var.tracing } : name if wanted]
+  collector = length(local.pipelines) > 0 ? {
+    image = var.collector_image
+    configuration = yamlencode(merge(local.telemetry, {
+      service = { pipelines = { for name in local.pipelines : name => local.telemetry.service.pipelines[name] } }
+    }))
     environment = {
       INSTALLATION      = local.names.prefix
       METRICS_LOG_GROUP = local.names.log_groups["metrics"]
     }
   } : null
-  metrics_policy = var.metrics ? { metrics = module.platform_policies.metrics } : {}
+  collector_policies = { for name in local.pipelines : name => module.platform_policies.collector[name] }
 }
 
 module "naming" {
@@ -143,12 +155,12 @@ module "iam" {
     module.platform_policies.github_trusts,
   )
   policies = {
-    ingress = merge(local.metrics_policy, {
+    ingress = merge(local.collector_policies, {
       ingress = module.policies.documents["ingress"]
       doctor  = module.policies.documents["doctor"]
       key     = module.platform_policies.key_use["ingress"]
     })
-    worker = merge(local.metrics_policy, {
+    worker = merge(local.collector_policies, {
       orchestrate = module.policies.documents["orchestrate"]
       read-model  = module.policies.documents["read_model"]
       doctor      = module.policies.documents["doctor"]
@@ -202,7 +214,8 @@ module "worker" {
   cpu                = var.worker.cpu
   memory             = var.worker.memory
   tasks              = var.worker.tasks
-  environment        = local.environment
+  environment        = merge(local.environment, local.traces["worker"])
+  collector          = local.collector
   secrets            = local.secrets
   cluster            = module.cluster
   subnet_ids         = var.subnet_ids
@@ -211,7 +224,6 @@ module "worker" {
   key_arn            = module.kms.arn
   region             = var.region
   log_group          = local.names.log_groups["worker"]
-  collector          = local.collector
   log_retention_days = var.log_retention_days
 }
 
@@ -224,7 +236,8 @@ module "ingress" {
   cpu                = var.ingress.cpu
   memory             = var.ingress.memory
   tasks              = var.ingress.tasks
-  environment        = local.environment
+  environment        = merge(local.environment, local.traces["ingress"])
+  collector          = local.collector
   secrets            = module.temporal.secrets
   cluster            = module.cluster
   subnet_ids         = var.subnet_ids
@@ -233,7 +246,6 @@ module "ingress" {
   key_arn            = module.kms.arn
   region             = var.region
   log_group          = local.names.log_groups["ingress"]
-  collector          = local.collector
   log_retention_days = var.log_retention_days
   scaled_by_queue    = local.names.request_queue
 }

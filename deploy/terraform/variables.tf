@@ -69,6 +69,12 @@ variable "metrics" {
   default     = false
 }
 
+variable "tracing" {
+  description = "Whether worker and ingress trace, to X-Ray by a collector beside each task (docs/tracing.md)."
+  type        = bool
+  default     = false
+}
+
 variable "collector_image" {
   description = "The AWS Distro for OpenTelemetry; better named by its digest, in a registry of your own."
   type        = string

@@ -78,6 +78,14 @@ def test_the_engine_is_sent_what_is_packed_and_nothing_else() -> None:
     assert all(ROOT.joinpath(name).exists() for name in wanted)
 
 
+def test_it_can_trace_where_it_is_told_to() -> None:
+    synced = [
+        rest for stage in ("build", "build-local") for word, rest in stages()[stage] if word == "RUN" and "sync" in rest
+    ]
+    assert len(synced) == 3
+    assert all("--extra telemetry" in rest for rest in synced)
+
+
 @pytest.mark.parametrize("stage", ["migrator", "localcloud"])
 def test_what_runs_is_nobody_in_particular(stage: str) -> None:
     users = [rest for word, rest in stages()[stage] if word == "USER"]

@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from tests.e2e.local_cloud import LocalCloud
 from tests.e2e.stories import Stories
+from tests.fakes.collector import Collector, a_collector
 
 _HERE = Path(__file__).parent
 _WHEN_ALL_IS_TOLD = ("quiet_cloud", "cloud_to_stop")
@@ -35,9 +36,17 @@ def _turn(item: pytest.Function) -> int:
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    """The local cloud, with worker and ingress."""
-    cloud = LocalCloud(tmp_path_factory.mktemp("cloud"), applications=13, servers=2)
+def collector() -> Iterator[Collector]:
+    """Where the spans of the product's processes go."""
+    with a_collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[LocalCloud]:
+    """The local cloud, with worker and ingress, which trace."""
+    traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    cloud = LocalCloud(tmp_path_factory.mktemp("cloud"), applications=13, servers=2, **traces)
     yield cloud
     cloud.stop()
 

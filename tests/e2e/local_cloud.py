@@ -95,13 +95,19 @@ def decoded(payload: dict[str, str]) -> Any:
 class LocalCloud:
     """`python -m localcloud up` with worker and ingress, in processes of their own."""
 
-    def __init__(self, state_dir: Path, *, applications: int, servers: int, temporal: str | None = None) -> None:
-        """Start it, and wait until it is ready; `temporal`: the HOST:PORT of a server that runs already."""
+    def __init__(
+        self, state_dir: Path, *, applications: int, servers: int, temporal: str | None = None, **variables: str
+    ) -> None:
+        """Start it with these variables of its environment too, and wait until it is ready.
+
+        `temporal`: the HOST:PORT of a server that runs already.
+        """
         self.state_dir = state_dir
+        self.variables = variables
         self.log = state_dir / "up.log"
         words = ["--state-dir", str(state_dir), "--applications", str(applications), "--servers", str(servers)]
         words += ["--temporal", temporal] if temporal else []
-        self.process = self.spawn([sys.executable, "-m", "localcloud", "up", *words], {}, self.log)
+        self.process = self.spawn([sys.executable, "-m", "localcloud", "up", *words], variables, self.log)
         self._wait_until_ready()
         self.local: dict[str, Any] = json.loads(state_dir.joinpath("local.json").read_text())
         self.environment = child_environment(self.local, state_dir)

@@ -11,6 +11,7 @@ from migration.status import Phase
 from tests.e2e.local_cloud import APPROVER, ROOT, LocalCloud, Ran, until
 from tests.e2e.secrets import plant_secrets
 from tests.e2e.stories import Stories, story
+from tests.fakes.collector import Collector, GotSpan
 
 ELSEWHERE = {"MIGRATOR_TASK_QUEUE": "migrations-elsewhere"}
 
@@ -41,7 +42,7 @@ async def is_led_by_the_cli(cloud: LocalCloud) -> ByCli:
     status = await cloud.migrator("status", "mig-mail", "-o", "json")
     text = await cloud.migrator("status", "mig-mail")
     refused = await cloud.migrator("approve", "mig-mail", "--as", "requester@example.com", "-o", "json")
-    approval = await cloud.migrator("approve", "mig-mail", "--as", APPROVER, "-o", "json")
+    approval = await cloud.migrator("approve", "mig-mail", "--as", APPROVER, "-o", "json", **cloud.variables)
     await cloud.reaches("mig-mail", Phase.SOAKING)
     await cloud.migrator("commit", "mig-mail", "--as", APPROVER)
     watch = await watching
@@ -101,6 +102,21 @@ async def _callbacks_left(cloud: LocalCloud) -> None:
         return await asyncio.to_thread(cloud.systems.heard_the_end, "mig-jobs", "jobs")
 
     await until("the last callback of mig-jobs", look, within=30)
+
+
+async def test_a_decision_by_the_cli_is_a_trace_that_the_migration_names(
+    cloud: LocalCloud, stories: Stories, collector: Collector
+) -> None:
+    await stories.told(is_led_by_the_cli)
+    (sent,) = collector.named("StartWorkflowUpdate:approve")
+    assert (sent.attributes["migration_id"], sent.parent_id) == ("mig-mail", "")
+
+    async def taken() -> list[GotSpan]:
+        handled = collector.named("HandleUpdate:approve")
+        return [span for span in handled if bytes.fromhex(sent.span_id) in span.raw]
+
+    (handled,) = await until("the update's span is sent", taken, within=60)
+    assert handled.trace_id != sent.trace_id
 
 
 async def test_a_migration_that_the_cli_leads_completes(cloud: LocalCloud, stories: Stories) -> None:

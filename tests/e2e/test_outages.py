@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from migration.messages import MessageType
 from migration.status import MigrationStatus, Phase
 from tests.e2e.local_cloud import LocalCloud, until
 from tests.e2e.stories import Stories, story
+from tests.fakes.collector import Collector, GotSpan
 
 APPLICATION, MIGRATION = "app-13", "mig-app-13"
 SERVER = f"{APPLICATION}-web-01"
@@ -104,4 +106,34 @@ async def test_the_trace_of_who_asked_is_in_everything_that_is_said(cloud: Local
     assert {one["correlationId"] for one in said} == {TRACE}
     lines = [json.loads(line) for line in (cloud.state_dir / "logs" / "worker.log").read_text().splitlines()]
     own = [line for line in lines if line.get("migration_id") == MIGRATION]
-    assert {line["correlation_id"] for line in own if "correlation_id" in line} == {TRACE}
+    assert {line.get("correlation_id") for line in own} == {TRACE}
+    ended = [line for line in own if line["event"] == "activity ended"]
+    assert {line.get("trace_id") for line in ended} == {TRACE}
+
+
+async def test_one_trace_leads_from_the_message_to_every_callback_and_hook(
+    cloud: LocalCloud, stories: Stories, collector: Collector
+) -> None:
+    await stories.told(all_are_away_for_a_while)
+
+    async def sent() -> list[GotSpan]:
+        spans = collector.trace(TRACE)
+        return spans if any(span.name == "step decommission" for span in spans) else []
+
+    spans = await until(f"the spans of {MIGRATION} are sent", sent, within=60)
+    names = Counter(span.name for span in spans)
+    assert {span.service for span in spans if span.name == "take request"} == {"migrator"}
+    known = {span.span_id for span in spans}
+    assert {span.name for span in spans if span.parent_id not in known} == {"take request"}
+    calls = {
+        "mgn.StartCutover",
+        "vCenter.ShutdownGuest",
+        "SSM.SendCommand",
+        "DynamoDB.PutItem",
+        "EventBridge.PutEvents",
+    }
+    assert calls - set(names) == set()
+    assert [span for span in spans if span.name == "vCenter.ShutdownGuest" and span.failed]
+    told = [delivery["headers"].get("traceparent", "") for delivery in cloud.systems.deliveries(MIGRATION)]
+    assert {header.split("-")[1] for header in told} == {TRACE}
+    assert {header.split("-")[2] for header in told} <= known

@@ -10,11 +10,12 @@ import pytest_asyncio
 
 from localcloud.aws.seed import STATE_TABLE
 from migration.redaction import REDACTED
-from tests.e2e.local_cloud import LocalCloud
+from tests.e2e.local_cloud import LocalCloud, until
 from tests.e2e.secrets import SAID, found_in
 from tests.e2e.stories import Stories
 from tests.e2e.test_migrator_cli import is_led_by_the_cli
 from tests.e2e.test_rollback import goes_back_to_the_start
+from tests.fakes.collector import Collector
 
 MIGRATIONS = ("mig-mail", "mig-shop")
 
@@ -50,6 +51,17 @@ async def test_no_log_holds_a_secret(cloud: LocalCloud, told: tuple[Any, Any]) -
     assert logs.keys() >= {"worker.log", "ingress.log", "up.log"}
     assert {name: held for name, text in logs.items() if (held := found_in(cloud, text))} == {}
     assert REDACTED.encode() in logs["worker.log"]
+
+
+async def test_no_span_holds_a_secret(cloud: LocalCloud, told: tuple[Any, Any], collector: Collector) -> None:
+    async def sent() -> bool:
+        ended = {span.attributes.get("migration_id") for span in collector.named("CompleteWorkflow:MigrationWorkflow")}
+        return ended >= set(MIGRATIONS)
+
+    await until("the spans of both are sent", sent, within=60)
+    spans = collector.spans
+    assert {span.name: held for span in spans if (held := found_in(cloud, span.raw))} == {}
+    assert any(REDACTED.encode() in span.raw for span in spans)
 
 
 async def test_no_row_of_the_read_model_holds_a_secret(cloud: LocalCloud, told: tuple[Any, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from temporalio.envconfig import ClientConfigProfile
 
 from adapters.permissions import IN_OUR_ACCOUNT, IN_TARGET_ACCOUNTS, PARTS, Part
@@ -66,11 +67,21 @@ def target(apply: Callable[..., Applied]) -> Applied:
     return apply("modules/target-account", *variables, '-var=regions=["eu-central-1"]', zones)
 
 
-def container(installation: Applied, part: str) -> Mapping[str, Any]:
+def containers(installation: Applied, part: str) -> list[dict[str, Any]]:
     task = installation[f"module.{part}.terraform_data.aws_ecs_task_definition__this"]
-    (one,) = json.loads(task["container_definitions"])
-    described: Mapping[str, Any] = one
+    described: list[dict[str, Any]] = json.loads(task["container_definitions"])
     return described
+
+
+def container(installation: Applied, part: str) -> Mapping[str, Any]:
+    (one,) = containers(installation, part)
+    return one
+
+
+def configuration_of(collector: Mapping[str, Any]) -> dict[str, Any]:
+    given = {one["name"]: one["value"] for one in collector["environment"]}
+    configuration: dict[str, Any] = yaml.safe_load(given["AOT_CONFIG_CONTENT"])
+    return configuration
 
 
 def allowed(documents: list[str]) -> set[str]:
@@ -110,6 +121,24 @@ def test_a_role_may_do_what_its_part_of_the_product_calls_and_nothing_else(insta
     assert allowed(documents) - KEY_USE == {action for role in PARTS[part] for action in IN_OUR_ACCOUNT[role]}
 
 
+@pytest.mark.parametrize("part", ["worker", "ingress"])
+def test_a_part_that_traces_has_a_collector_that_listens_where_it_sends_and_may_send_on(
+    apply: Callable[..., Applied], part: str
+) -> None:
+    made = apply(".", "-var-file=dev.tfvars", f"-var=image={IMAGE}", "-var=tracing=true")
+    product, collector = containers(made, part)
+    given = {one["name"]: one["value"] for one in product["environment"]}
+    configuration = configuration_of(collector)
+    assert given["OTEL_SERVICE_NAME"] == f"migrator-dev-{part}"
+    listens = configuration["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
+    assert given["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://{listens}"
+    (pipeline,) = configuration["service"]["pipelines"].values()
+    assert pipeline["exporters"] == ["awsxray"]
+    assert not collector["essential"]
+    policy = made[f'module.iam.terraform_data.aws_iam_role_policy__this["{part}/traces"]']["policy"]
+    assert allowed([policy]) == {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+
+
 def test_a_target_role_may_do_what_the_product_calls_there_and_nothing_else(target: Applied) -> None:
     documents = [values["policy"] for address, values in target.items() if "aws_iam_policy__parts" in address]
     assert allowed(documents) == {action for actions in IN_TARGET_ACCOUNTS.values() for action in actions}
@@ -144,10 +173,10 @@ def measured(apply: Callable[..., Applied]) -> Applied:
 
 @pytest.mark.parametrize("part", ["worker", "ingress"])
 def test_a_collector_beside_each_task_scrapes_where_it_serves_metrics(measured: Applied, part: str) -> None:
-    task = measured[f"module.{part}.terraform_data.aws_ecs_task_definition__this"]
-    product, collector = json.loads(task["container_definitions"])
-    given = {one["name"]: one["value"] for one in collector["environment"]}
-    assert given["AOT_CONFIG_CONTENT"] == CONFIGURATION.read_text(encoding="utf-8")
+    product, collector = containers(measured, part)
+    whole = configuration()
+    alone = {"service": {"pipelines": {"metrics": whole["service"]["pipelines"]["metrics"]}}}
+    assert configuration_of(collector) == whole | alone
     assert not collector["essential"]
     (scrape,) = configuration()["receivers"]["prometheus"]["config"]["scrape_configs"]
     address = {one["name"]: one["value"] for one in product["environment"]}["MIGRATOR_METRICS_ADDRESS"]
@@ -155,8 +184,7 @@ def test_a_collector_beside_each_task_scrapes_where_it_serves_metrics(measured: 
 
 
 def test_what_the_collector_refers_to_is_there(measured: Applied) -> None:
-    task = measured["module.worker.terraform_data.aws_ecs_task_definition__this"]
-    _, collector = json.loads(task["container_definitions"])
+    _, collector = containers(measured, "worker")
     named = set(re.findall(r"\$\{env:(\w+)\}", CONFIGURATION.read_text(encoding="utf-8")))
     assert named - {"AWS_REGION"} == {one["name"] for one in collector["environment"]} - {"AOT_CONFIG_CONTENT"}
     group = measured["module.observability.terraform_data.aws_cloudwatch_log_group__metrics[0]"]["name"]

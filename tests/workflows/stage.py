@@ -33,6 +33,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Interceptor as WorkerInterceptor
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from localcloud import temporal
@@ -358,11 +359,27 @@ async def set_up(
     build_id: str = "1",
     also: Sequence[Callable[..., Any]] = (),
     runtime: Runtime | None = None,
+    client_interceptors: Sequence[Interceptor] = (),
+    interceptors: Sequence[WorkerInterceptor] = (),
     **options: Any,
 ) -> AsyncIterator[Stage]:
-    """Connect, and run a worker, on a task queue of its own when none is given; `also`: real activities."""
+    """Connect, and run a worker, on a task queue of its own when none is given.
+
+    Args:
+        address: The Temporal server's.
+        task_queue: None: one that nobody else has.
+        build_id: Of the worker's deployment.
+        also: Real activities.
+        client_interceptors: Further ones; the worker has them too, where they are made for both.
+        interceptors: Further ones of the worker.
+        options: Of the worker.
+    """
     client = await Client.connect(
-        address, data_converter=pydantic_data_converter, identity="stage", interceptors=[AsksAgain()], runtime=runtime
+        address,
+        data_converter=pydantic_data_converter,
+        identity="stage",
+        interceptors=[AsksAgain(), *client_interceptors],
+        runtime=runtime,
     )
     task_queue, activities = task_queue or f"stage-{uuid.uuid4().hex[:8]}", FakeActivities()
     settings: dict[str, Any] = {
@@ -381,7 +398,7 @@ async def set_up(
             activity_executor=threads,
             workflows=WORKFLOWS,
             activities=[*activities.all, *also],
-            interceptors=[OneInput()],
+            interceptors=[*interceptors, OneInput()],
             deployment_config=WorkerDeploymentConfig(
                 version=WorkerDeploymentVersion(deployment_name="stage", build_id=build_id), use_worker_versioning=False
             ),

@@ -7,25 +7,42 @@ record anew with `python -m tests.workflows.record_histories`.
 import json
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer
+from temporalio.worker import Interceptor, Replayer
 from temporalio.workflow import NondeterminismError
 
+from adapters.tracing.leaving import KeptSpans
+from adapters.tracing.temporal import TracedMigrations
 from tests.workflows.record_histories import HISTORIES, STORIES, name_of
 from tests.workflows.stage import WORKFLOWS
 from workflows.border import OneInput
+from workflows.correlation import Correlation
 
 RECORDED = {path.stem: path.read_text() for path in sorted(HISTORIES.glob("*.json"))}
 
 
-async def replay(story: str, text: str) -> None:
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, interceptors=[OneInput()])
+async def replay(story: str, text: str, *first: Interceptor) -> None:
+    interceptors = [*first, Correlation(), OneInput()]
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, interceptors=interceptors)
     await replayer.replay_workflow(WorkflowHistory.from_json(f"mig-{story}", text))
 
 
 @pytest.mark.parametrize("name", RECORDED)
-async def test_a_recorded_history_replays(name: str) -> None:
+async def test_a_history_of_workers_that_did_not_trace_replays_where_one_does_and_sends_no_span_again(
+    name: str,
+) -> None:
+    sent, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(kept := KeptSpans(SimpleSpanProcessor(sent)))
+    await replay(story_of(name), RECORDED[name], TracedMigrations(provider, kept))
+    assert sent.get_finished_spans() == ()
+
+
+@pytest.mark.parametrize("name", [name for name in RECORDED if name.startswith("happy-path")])
+async def test_a_recorded_history_replays_without_traces(name: str) -> None:
     await replay(story_of(name), RECORDED[name])
 
 

@@ -285,16 +285,23 @@ output "execution" {
   })
 }
 
-output "metrics" {
-  description = "What a collector needs to bring metrics to CloudWatch: they come as lines of one log group."
-  value = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect   = "Allow"
-      Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-      Resource = ["${local.arn}:logs:${local.at}:log-group:${var.log_path}/metrics:log-stream:*"]
-    }]
-  })
+output "collector" {
+  description = "What a collector needs, by pipeline: metrics come to CloudWatch as lines of one log group, traces to X-Ray."
+  value = {
+    for pipeline, statement in {
+      metrics = {
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = ["${local.arn}:logs:${local.at}:log-group:${var.log_path}/metrics:log-stream:*"]
+      }
+      # X-Ray's writes know no resources.
+      traces = {
+        Effect   = "Allow"
+        Action   = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+        Resource = ["*"]
+      }
+    } : pipeline => jsonencode({ Version = "2012-10-17", Statement = [statement] })
+  }
 }
 
 output "build" {
