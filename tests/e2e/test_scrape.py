@@ -94,6 +94,12 @@ async def test_no_label_names_a_migration_or_a_person_and_none_holds_a_secret(qu
     assert {value for value in values if "mig-" in value or "example.com" in value} == set()
 
 
+async def test_a_command_beside_a_worker_serves_no_metrics_of_its_own(quiet_cloud: LocalCloud) -> None:
+    taken = quiet_cloud.local["metrics"]["worker"]
+    ran = await quiet_cloud.migrator("alive", MIGRATOR_METRICS_ADDRESS=taken)
+    assert ran.code == 0, ran.err
+
+
 async def test_the_census_says_what_temporal_says(quiet_cloud: LocalCloud) -> None:
     client = await quiet_cloud.client()
 
