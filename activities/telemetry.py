@@ -1,9 +1,11 @@
 """Every log line of an activity says which migration, step and attempt it belongs to."""
 
+from time import monotonic
 from typing import Any
 
 import structlog
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from migration.marks import Mark
@@ -34,10 +36,21 @@ class _Bound(ActivityInboundInterceptor):
             context |= {"correlation_id": mark.correlation_id, "step": str(mark.step), "mark": str(mark)}
         with structlog.contextvars.bound_contextvars(**context):
             logger.info("activity started")
+            began = monotonic()
             try:
                 result = await super().execute_activity(input)
             except BaseException as error:
-                logger.info("activity ended", outcome=type(error).__name__, reason=str(error)[:500])
+                said = {"outcome": type(error).__name__, "error": _kind(error), "reason": str(error)[:500]}
+                logger.info("activity ended", **said, seconds=_since(began))
                 raise
-            logger.info("activity ended", outcome="done")
+            logger.info("activity ended", outcome="done", seconds=_since(began))
             return result
+
+
+def _kind(error: BaseException) -> str:
+    """What the error is called in `migration/errors.py`; `NotYet` for a wait that looks again."""
+    return (isinstance(error, ApplicationError) and error.type) or type(error).__name__
+
+
+def _since(began: float) -> float:
+    return round(monotonic() - began, 3)
