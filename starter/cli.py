@@ -188,7 +188,7 @@ def run_reconcile(
     if output is Output.JSON:
         typer.echo(view.as_json(reconciled.as_dict(found)))
     else:
-        Console().print(reconciled.table(found))
+        view.console().print(reconciled.table(found))
     if not found.clean:
         raise typer.Exit(FAILED)
 

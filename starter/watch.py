@@ -18,9 +18,7 @@ Seen = AsyncIterator[tuple[MigrationStatus, list[str]]]
 """A status, and what the activities wait for, after every change."""
 
 
-async def changes(
-    migrations: Migrations, migration_id: str, *, until_asked: bool = False
-) -> Seen:
+async def changes(migrations: Migrations, migration_id: str, *, until_asked: bool = False) -> Seen:
     """The status after every change, and what the activities wait for; ends with the migration.
 
     Once it has been seen, a worker that is away for a while does not end the watch.

@@ -37,7 +37,7 @@ def _turn(item: pytest.Function) -> int:
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     """The local cloud, with worker and ingress."""
-    cloud = LocalCloud(tmp_path_factory.mktemp("cloud"), applications=13, servers=2)
+    cloud = LocalCloud(tmp_path_factory.mktemp("cloud"), applications=14, servers=2)
     yield cloud
     cloud.stop()
 
