@@ -44,7 +44,7 @@ class Shell:
             stdin=PIPE,
             stdout=PIPE,
             cwd=ROOT,
-            env=self.cloud.environment | {"PYTHONPATH": "."},
+            env=self.cloud.environment,
         )
         return self
 

@@ -101,9 +101,13 @@ async def _asks(cloud: LocalCloud, what: str, generation: int = 1) -> MigrationS
 
 
 async def _ends(cloud: LocalCloud, generation: int, phase: Phase) -> None:
+    """Wait until a generation has ended so, in Temporal too: only then another one can begin."""
+    migrations, client = await cloud.migrations(), await cloud.client()
+
     async def look() -> bool:
-        status = await (await cloud.migrations()).status(MIGRATION)
-        return (status.generation, status.phase) == (generation, phase)
+        status = await migrations.status(MIGRATION)
+        run = await client.get_workflow_handle(MIGRATION).describe()
+        return run.close_time is not None and (status.generation, status.phase) == (generation, phase)
 
     await until(f"generation {generation} of {MIGRATION} is {phase}", look)
 

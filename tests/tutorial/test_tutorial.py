@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ class Terminal:
 
     def __init__(self, checkout: Path, log: Path) -> None:
         own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_VARIABLES)}
-        self._shell = Popen(  # noqa: S602  a reader's shell
+        self._shell = Popen(
             ["bash"], cwd=checkout, env=own, stdin=PIPE, stdout=PIPE, stderr=STDOUT, text=True, start_new_session=True
         )
         self._log = log.open("a")
