@@ -2,14 +2,14 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 _FENCED = re.compile(r"^```(?P<tag>\w*)(?P<more>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_OURS_TO_PUT_IN = re.compile(r"(?<![\w.-])[A-Z][A-Z_]*(?:-[A-Z_]+)*(?![\w.-]|-[a-z])")
+_TO_PUT_IN = re.compile(r"(?<!\w)[A-Z][A-Z_]+(?:-[A-Z_]+)*(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def commands(page: Path, *tags: str) -> Iterator[Command]:
 
 def filled(text: str, values: Mapping[str, str]) -> str:
     """The text with a value for each word in capitals that has one."""
-    return _OURS_TO_PUT_IN.sub(lambda found: values.get(found[0], found[0]), text)
+    return _TO_PUT_IN.sub(lambda found: values.get(found[0], found[0]), text)
 
 
-def left_to_put_in(text: str, known: Sequence[str]) -> set[str]:
+def left_to_put_in(text: str, known: Iterable[str]) -> set[str]:
     """The words in capitals that are not among these."""
-    return set(_OURS_TO_PUT_IN.findall(text)) - set(known)
+    return set(_TO_PUT_IN.findall(text)) - set(known)

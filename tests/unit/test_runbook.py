@@ -16,7 +16,11 @@ from starter.cli import app
 from tests.pages import ROOT, Command, commands
 
 RUNBOOK = ROOT / "docs" / "RUNBOOK.md"
-PLACE = {"INSTALLATION": "migrator-prod", "BUS_ARN": "arn:aws:events:eu-central-1:123456789012:event-bus/migrator-prod"}
+PLACE = {
+    "INSTALLATION": "migrator-prod",
+    "BUS_ARN": "arn:aws:events:eu-central-1:123456789012:event-bus/migrator-prod",
+    "ARCHIVE_ARN": "arn:aws:events:eu-central-1:123456789012:archive/migrator-prod",
+}
 ALERTS = (
     "DecisionWaiting",
     "RollbackIncomplete",
@@ -29,6 +33,14 @@ ALERTS = (
     "AwsAccessDenied",
     "IngressRefusing",
     "WorkflowTaskFailures",
+    "NobodyServes",
+    "RollbackLong",
+    "ReplicationStalled",
+    "CensusOld",
+    "IngressAbsent",
+    "RequestsNotSettled",
+    "WorkersBusy",
+    "AwsUnavailable",
 )
 
 _SPAN = re.compile(r"`([^`\n]+)`")
