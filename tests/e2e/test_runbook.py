@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from localcloud.aws.seed import STATE_TABLE
 from migration.status import MigrationStatus, Phase
@@ -33,6 +34,7 @@ async def is_led_by_the_runbook(cloud: LocalCloud) -> list[Executed]:
     file, text = cloud.written(request), json.dumps(request)
     told = await cloud.plan(service="callback", operation="deliver", target=MIGRATION, action="refuse", status=410)
     sick = await cloud.never_healthy(APPLICATION)
+    await cloud.plan(service="mgn", operation="StartTest", target=f"{APPLICATION}-web-01", action="throttle", times=6)
     now = datetime.now(UTC).replace(microsecond=0)
     values = {
         "ID": MIGRATION,
@@ -57,6 +59,7 @@ async def is_led_by_the_runbook(cloud: LocalCloud) -> list[Executed]:
         await shell.run(_command("migrator reschedule ID --as YOU --not-before NOT_BEFORE --not-after NOT_AFTER"))
         await shell.run(_command("migrator keygen --as YOU --out KEY_FILE"))
         gate = await cloud.at_the_gate(MIGRATION, entry=2)
+        await (await cloud.client()).get_workflow_handle(MIGRATION).signal("commit", {"by": APPROVER})  # is refused
         approve = _command("migrator approve ID --as YOU --key KEY_FILE --evidence HASH")
         await shell.run(approve, HASH=str(gate.evidence_hash))
         await _asks(cloud, "failure")
@@ -152,7 +155,7 @@ async def _replays(shell: Shell) -> None:
     listed = await shell.run(_command("migrator callbacks ID"))
     assert listed.code == 0
     shown = await shell.cloud.migrator("callbacks", MIGRATION, "-o", "json")
-    first, second, *_ = [letter["message"]["id"] for letter in shown.json["generations"][0]["dead"]]
+    first, second, *_ = [letter["message"]["id"] for letter in shown.json["generations"][0]["status"]["dead"]]
     await shell.run(_command("migrator callbacks ID --replay MESSAGE_ID"), MESSAGE_ID=first)
     update = "temporal workflow update execute --workflow-id callbacks/ID --name replay -o json"
     await shell.run(_command(f"""{update} --input '{{"messages": ["MESSAGE_ID"]}}'"""), MESSAGE_ID=second)
@@ -188,7 +191,9 @@ async def test_every_decision_of_the_runbook_is_taken(stories: Stories) -> None:
     assert _failed(done) == []
 
 
-async def test_every_other_command_of_the_runbook_does_what_it_says(quiet_cloud: LocalCloud, stories: Stories) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def others(quiet_cloud: LocalCloud, stories: Stories) -> list[Executed]:
+    """Every command that is no decision, carried out when that migration has ended, and a message was refused."""
     decided = {one.command.text for one in await stories.told(is_led_by_the_runbook)}
     values = await _values(quiet_cloud)
     async with Shell(quiet_cloud, quiet_cloud.state_dir / "runbook", values) as shell:
@@ -197,7 +202,11 @@ async def test_every_other_command_of_the_runbook_does_what_it_says(quiet_cloud:
             if command.text not in decided:
                 assert left_to_put_in(command.text, [*values, *_NO_PLACES]) == set(), f"RUNBOOK.md:{command.line}"
                 await shell.run(command)
-    assert _failed(shell.done) == []
+    return shell.done
+
+
+async def test_every_other_command_of_the_runbook_does_what_it_says(others: list[Executed]) -> None:
+    assert _failed(others) == []
 
 
 async def _refused(shell: Shell) -> None:
@@ -218,7 +227,9 @@ def _failed(done: list[Executed]) -> list[str]:
     ]
 
 
-async def test_every_query_of_the_runbook_finds_lines_in_the_logs(quiet_cloud: LocalCloud) -> None:
+async def test_every_query_of_the_runbook_finds_lines_in_the_logs(
+    quiet_cloud: LocalCloud, others: list[Executed]
+) -> None:
     logs = [quiet_cloud.state_dir / "logs" / f"{name}.log" for name in ("worker", "ingress")]
     lines = [line for log in logs for line in lines_of(log.read_text())]
     values = {"ID": MIGRATION, "CORRELATION-ID": MIGRATION}
