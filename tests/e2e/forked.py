@@ -73,7 +73,6 @@ class Shell:
         out, err = (self.directory / f"{len(self.done)}.{name}" for name in ("out", "err"))
         asked = {
             "words": words,
-            "environment": self.cloud.environment,
             "directory": str(self.directory),
             "out": str(out),
             "err": str(err),

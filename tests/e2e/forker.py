@@ -1,11 +1,12 @@
 """Runs `migrator` and `aws` many times in a process that has them loaded: each command costs a fork, not an import.
 
-Reads one JSON object a line: `words`, `environment`, `directory`, and the files `out` and `err`; answers the exit code.
+Reads one JSON object a line: `words`, `directory`, and the files `out` and `err`; answers the exit code.
 """
 
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,13 +37,14 @@ def _become(command: Mapping[str, Any]) -> None:
             [(os.devnull, os.O_RDONLY), (command["out"], os.O_WRONLY), (command["err"], os.O_WRONLY)]
         ):
             os.dup2(os.open(name, flags | os.O_CREAT), number)
-        os.environ.clear()
-        os.environ.update(command["environment"])
         os.chdir(command["directory"])
         sys.argv = command["words"]
         code = int(_PROGRAMS[sys.argv[0]]() or 0)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

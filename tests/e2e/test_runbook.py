@@ -34,7 +34,7 @@ async def is_led_by_the_runbook(cloud: LocalCloud) -> list[Executed]:
     file, text = cloud.written(request), json.dumps(request)
     told = await cloud.plan(service="callback", operation="deliver", target=MIGRATION, action="refuse", status=410)
     sick = await cloud.never_healthy(APPLICATION)
-    await cloud.plan(service="mgn", operation="StartTest", target=f"{APPLICATION}-web-01", action="throttle", times=6)
+    await cloud.plan(service="mgn", operation="StartTest", target=f"{APPLICATION}-web-01", action="throttle", times=2)
     now = datetime.now(UTC).replace(microsecond=0)
     values = {
         "ID": MIGRATION,
