@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         self._stream(self._shell.stdin).close()
         self._shell.wait(_DOWN_WITHIN)
+        self._stream(self._shell.stdout).close()
         self._log.close()
 
     def copy(self, block: Block) -> tuple[int, str]:
@@ -133,6 +135,8 @@ def _session(process: psutil.Process) -> int | None:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The checkout, but for a `.local` of its own: nobody's local cloud is disturbed."""
+    # Set up where it is: otherwise `make up` would install the product from where it is not for long.
+    subprocess.run(["make", "setup"], cwd=ROOT, check=True)
     for entry in ROOT.iterdir():
         if entry.name not in (".local", ".git"):
             (tmp_path / entry.name).symlink_to(entry)
