@@ -13,7 +13,7 @@ ARGS ?=
 STATE_DIR ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-terraform validate-terraform terraform sweep matrix check audit bench clean
+.PHONY: help setup demo up test test-postgres test-tutorial test-terraform validate-terraform terraform sweep matrix check audit bench clean
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -27,8 +27,8 @@ demo: setup ## Two migrations on the local cloud: one completes, one rolls back.
 up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
 	@.venv/bin/migrator up --state-dir $(STATE_DIR) $(ARGS)
 
-test: setup ## All tests but the sweeps and the failure matrix.
-	@$(if $(ARGS),$(PYTHON) -m pytest $(call without,sweep matrix terraform postgres) $(ARGS),$(MAKE) $(SIDE_BY_SIDE))
+test: setup ## All tests but the tutorial, the sweeps, the failure matrix and PostgreSQL.
+	@$(if $(ARGS),$(PYTHON) -m pytest $(call without,sweep matrix terraform postgres tutorial) $(ARGS),$(MAKE) $(SIDE_BY_SIDE))
 
 # The slow folders have a process each, and all that they do not name another one. Two at a time: they wait for much, but
 # what they wait for has its own deadlines, which a machine of two cores misses when more of them crowd it.
@@ -38,7 +38,7 @@ without = $(foreach folder,$(1),--ignore=tests/$(folder))
 
 .PHONY: test-quick test-contracts test-e2e test-faults
 test-quick:
-	@$(PYTHON) -m pytest -q $(call without,sweep matrix terraform postgres $(SLOW))
+	@$(PYTHON) -m pytest -q $(call without,sweep matrix terraform postgres tutorial $(SLOW))
 test-contracts:
 	@$(PYTHON) -m pytest -q tests/contracts
 test-e2e:
@@ -49,6 +49,9 @@ test-faults:
 test-postgres: setup ## A migration on Temporal with PostgreSQL, both failing under it; builds the server once, which takes minutes.
 	@$(PYTHON) -m tools.temporal_server
 	@$(PYTHON) -m pytest tests/postgres $(ARGS)
+
+test-tutorial: setup ## docs/tutorial.md, each command copied into a terminal, on a local cloud of its own.
+	@$(PYTHON) -m pytest -q tests/tutorial $(ARGS)
 
 test-terraform: setup ## deploy/terraform by Terraform itself, with stand-ins for AWS: no cloud, no provider.
 	@$(PYTHON) -m tools.terraform test

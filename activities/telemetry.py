@@ -1,10 +1,12 @@
 """Every log line of an activity says which migration, step and attempt it belongs to, and so does AWS's own record."""
 
+from time import monotonic
 from typing import Any
 
 import structlog
 from temporalio import activity
 from temporalio.converter import PayloadConverter
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from migration.correlation import CORRELATION_HEADER
@@ -27,13 +29,15 @@ class _Bound(ActivityInboundInterceptor):
         # Never unbound: the context is that of the attempt alone, and the SDK's own line about its failure comes after.
         structlog.contextvars.bind_contextvars(**_context(input))
         logger.info("activity started")
+        began = monotonic()
         try:
             with on_behalf_of(activity.info().workflow_id):
                 result = await super().execute_activity(input)
         except BaseException as error:
-            logger.info("activity ended", outcome=type(error).__name__, reason=str(error)[:500])
+            said = {"outcome": type(error).__name__, "error": _kind(error), "reason": str(error)[:500]}
+            logger.info("activity ended", **said, seconds=_since(began))
             raise
-        logger.info("activity ended", outcome="done")
+        logger.info("activity ended", outcome="done", seconds=_since(began))
         return result
 
 
@@ -53,3 +57,12 @@ def _context(input: ExecuteActivityInput) -> dict[str, Any]:  # noqa: A002  the 
     if CORRELATION_HEADER in input.headers:
         context["correlation_id"] = PayloadConverter.default.from_payload(input.headers[CORRELATION_HEADER], str)
     return context
+
+
+def _kind(error: BaseException) -> str:
+    """What the error is called in `migration/errors.py`; `NotYet` for a wait that looks again."""
+    return (isinstance(error, ApplicationError) and error.type) or type(error).__name__
+
+
+def _since(began: float) -> float:
+    return round(monotonic() - began, 3)

@@ -232,15 +232,19 @@ def child_environment(local: Mapping[str, Any], state_dir: Path) -> dict[str, st
 
 
 def write_documents(local: Mapping[str, Any], state_dir: Path) -> None:
-    """Write `settings.toml`, `temporal.toml`, `env`, `request.json`, and `local.json` last, each at once or not."""
+    """Write `settings.toml`, `temporal.toml`, `env`, the requests, and `local.json` last, each at once or not."""
     variables = environment(local, state_dir)
     foreign = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "TEMPORAL_PROFILE", "TEMPORAL_API_KEY", "TEMPORAL_TLS")
     lines = [f"unset {' '.join(foreign)}", *(f"export {name}={quote(value)}" for name, value in variables.items())]
     _write(state_dir / "settings.toml", _settings(local))
     _write(state_dir / "temporal.toml", f'[profile.default]\naddress = "{local["temporal"]}"\nnamespace = "default"\n')
     _write(state_dir / "env", "\n".join(lines) + "\n")
-    first = next(iter(local["dns_names"]))
-    _write(state_dir / "request.json", json.dumps(request_for(local, first), indent=2) + "\n")
+    requests = state_dir / "requests"
+    requests.mkdir(exist_ok=True)
+    texts = {name: json.dumps(request_for(local, name), indent=2) + "\n" for name in local["dns_names"]}
+    for name, text in texts.items():
+        _write(requests / f"{name}.json", text)
+    _write(state_dir / "request.json", next(iter(texts.values())))
     _write(state_dir / "local.json", json.dumps(local, indent=2) + "\n")
 
 

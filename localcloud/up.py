@@ -28,6 +28,12 @@ _PROGRAMS = {
     "worker": [sys.executable, str(_CHECKOUT / "worker.py")],
     "ingress": [sys.executable, "-m", "starter.cli", "ingress"],
 }
+_WRITTEN = (
+    ("local.json", "all addresses and seeds"),
+    ("request.json", "a request"),
+    ("requests", "one for each application"),
+    ("env", "to source"),
+)
 _POLLS_WITHIN = 60.0
 _ENDS_WITHIN = 5.0
 _LOOK_EVERY = 0.5
@@ -76,7 +82,7 @@ def run_until_stopped(
 def _show(cloud: Supervisor, say: Say) -> None:
     for name in ("temporal", "web_ui", "aws", "vcenter", "dns", "servicenow", "cmf", "receiver", "ledger", "faults"):
         say(f"  {name:12}{cloud.local[name]}")
-    for path, what in (("local.json", "all addresses and seeds"), ("request.json", "a request"), ("env", "to source")):
+    for path, what in _WRITTEN:
         say(f"  {cloud.state_dir / path}  {what}")
 
 

@@ -142,17 +142,21 @@ def _stored(migration_id: str, trouble: MigrationError) -> MigrationStatus:
 
 
 @app.command()
-def watch(migration_id: Id, output: OutputOption = Output.TEXT) -> None:
-    """Follow a migration until it ends. Exit code 0: completed; 1: it ended in another way."""
+def watch(
+    migration_id: Id,
+    until_asked: Annotated[bool, typer.Option("--until-asked", help="end also when a person must act")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Follow a migration until it ends. Exit code 0: completed, or a person is asked; 1: it ended in another way."""
     console = Console(stderr=output is Output.JSON)
 
     async def go() -> Any:
-        return await follow(await terminal.migrations(), migration_id, console)
+        return await follow(await terminal.migrations(), migration_id, console, until_asked=until_asked)
 
     last = run(go, output)
     if output is Output.JSON:
         typer.echo(view.as_json(last.model_dump(mode="json")))
-    if last.phase is not Phase.COMPLETED:
+    if last.phase.ended and last.phase is not Phase.COMPLETED:
         raise typer.Exit(FAILED)
 
 
@@ -186,7 +190,7 @@ def run_reconcile(
     if output is Output.JSON:
         typer.echo(view.as_json(reconciled.as_dict(found)))
     else:
-        Console().print(reconciled.table(found))
+        view.console().print(reconciled.table(found))
     if not found.clean:
         raise typer.Exit(FAILED)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -34,7 +33,7 @@ def run_doctor(
     if output is Output.JSON:
         typer.echo(view.as_json(_as_dict(lines)))
     else:
-        Console().print(_table(lines))
+        view.console().print(_table(lines))
     if not healthy(lines):
         raise typer.Exit(FAILED)
 

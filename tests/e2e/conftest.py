@@ -46,7 +46,7 @@ def collector() -> Iterator[Collector]:
 def cloud(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[LocalCloud]:
     """The local cloud, with worker and ingress, which trace."""
     traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
-    cloud = LocalCloud(tmp_path_factory.mktemp("cloud"), applications=13, servers=2, **traces)
+    cloud = LocalCloud(tmp_path_factory.mktemp("cloud"), applications=14, servers=2, **traces)
     yield cloud
     cloud.stop()
 

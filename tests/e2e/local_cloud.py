@@ -6,11 +6,12 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from subprocess import Popen
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
@@ -157,11 +158,11 @@ class LocalCloud:
 
     async def migrator(self, *words: str, **more: str) -> Ran:
         """Run the CLI `migrator`; `more` is added to its environment."""
-        return await self._run([str(Path(sys.executable).with_name("migrator")), *words], more)
+        return await self.run([str(Path(sys.executable).with_name("migrator")), *words], more)
 
     async def temporal(self, *words: str) -> Ran:
         """Run the CLI `temporal`."""
-        return await self._run([str(self.temporal_binary), *words], {})
+        return await self.run([str(self.temporal_binary), *words])
 
     async def ask(self, *words: str) -> Ran:
         """Ask a workflow through the CLI `temporal`; again where one query waits already, and more are refused."""
@@ -172,10 +173,11 @@ class LocalCloud:
 
         return await until(f"an answer to temporal workflow {' '.join(words)}", look, within=60)
 
-    async def _run(self, words: Sequence[str], more: dict[str, str]) -> Ran:
+    async def run(self, words: Sequence[str], more: Mapping[str, str] = MappingProxyType({})) -> Ran:
+        """Run a program with the environment that leads to the local cloud, and `more` of it."""
         process = await asyncio.create_subprocess_exec(
             *words,
-            env=self.environment | more,
+            env={**self.environment, **more},
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 import structlog
 
 from migration.redaction import redact_text
-from migration.telemetry import configure_logging
 
 SECRETS = {
     "a webhook secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
@@ -45,17 +43,6 @@ TELLING = (
     "aeeed9bbccd4d",
     "MIIEpAIBAAKCAQEA",
 )
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    root, calm = logging.getLogger(), logging.getLogger("botocore")
-    before = (root.handlers[:], root.level, calm.level)
-    written = io.StringIO()
-    configure_logging("INFO", written)
-    yield written
-    root.handlers[:], root.level, calm.level = before
-    structlog.reset_defaults()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
