@@ -30,7 +30,8 @@ async def ended(stream: StringIO, error: BaseException | None = None) -> dict[st
     given = ExecuteActivityInput(fn=print, args=[], executor=None, headers={})
     with pytest.raises(type(error)) if error else nullcontext():
         await ActivityEnvironment().run(attempt.execute_activity, given)
-    started, line = [json.loads(text) for text in stream.getvalue().splitlines()]
+    lines: list[dict[str, Any]] = [json.loads(text) for text in stream.getvalue().splitlines()]
+    started, line = lines
     assert (started["event"], line["event"]) == ("activity started", "activity ended")
     return line
 
