@@ -143,6 +143,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.timeout(1800)
 def test_who_copies_the_tutorial_ends_where_it_says(checkout: Path) -> None:
     begin, *middle, clean_up = tutorial()
     assert (begin.commands.more, clean_up.commands.more) == (FIRST_TERMINAL, AFTER_CTRL_C)
