@@ -1,15 +1,18 @@
 """Plain Temporal clients: the `temporal` CLI starts, asks and decides, and knows nothing of Python."""
 
 import json
+import uuid
 from dataclasses import dataclass
 
 from localcloud.report import Line
 from migration.status import MigrationStatus, Phase
-from tests.e2e.local_cloud import APPROVER, TASK_QUEUE, LocalCloud, Ran, paths_of
+from tests.e2e.local_cloud import APPROVER, TASK_QUEUE, LocalCloud, Ran, paths_of, until
 from tests.e2e.stories import Stories, story
 
 MIGRATION = "mig-search"
 THIS = ("--workflow-id", MIGRATION)
+_BUSY = ("context deadline exceeded", "Timeout", "unavailable")
+"""What the CLI says of a server that has not answered it in time."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,26 @@ async def _start(cloud: LocalCloud, workflow_id: str, *words: str) -> Ran:
 
 
 async def _signal(cloud: LocalCloud, decision: object) -> Ran:
-    return await cloud.temporal("workflow", "signal", *THIS, "--name", "approve", "--input", json.dumps(decision))
+    """Send a signal; one that a busy server did not take is sent again, by hand as it were."""
+
+    async def sent() -> Ran | None:
+        words = ("--name", "approve", "--input", json.dumps(decision))
+        ran = await cloud.temporal("workflow", "signal", *THIS, *words)
+        return ran if ran.code == 0 else None
+
+    return await until(f"the signal {decision} is sent", sent, within=60)
 
 
 async def _update(cloud: LocalCloud, name: str, decision: object) -> Ran:
-    words = ("--name", name, "--input", json.dumps(decision), "-o", "json")
-    return await cloud.temporal("workflow", "update", "execute", *THIS, *words)
+    """Send an update; one that a busy server gave back is sent again as the same one."""
+    sent_as = str(uuid.uuid4())
+
+    async def answered() -> Ran | None:
+        words = ("--name", name, "--input", json.dumps(decision), "--update-id", sent_as, "-o", "json")
+        ran = await cloud.temporal("workflow", "update", "execute", *THIS, *words)
+        return None if any(word in ran.err for word in _BUSY) else ran
+
+    return await until(f"the update {decision} is answered", answered, within=60)
 
 
 async def _failure(cloud: LocalCloud, workflow_id: str) -> tuple[str, list[str]]:

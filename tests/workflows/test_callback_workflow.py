@@ -229,7 +229,7 @@ async def test_whoever_has_one_message_alone_starts_it_with_a_signal(stage: Stag
     )
     await handle.signal("close")
     await is_over(handle)
-    assert arrived(world) == [message.id]
+    assert arrived(world).count(message.id) == 1  # other refusals arrive in the same world
 
 
 async def test_dead_letters_are_kept_after_the_close(stage: Stage) -> None:
