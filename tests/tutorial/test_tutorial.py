@@ -44,8 +44,15 @@ def tutorial() -> Iterator[Told]:
 
 def as_told(expected: str, seen: str) -> bool:
     """Whether this is what the tutorial shows: `…` stands for anything, and one blank for any."""
-    parts = [r"\s+".join(map(re.escape, part.split())) for part in expected.split("…")]
-    return re.fullmatch(".*?".join(parts), seen.strip(), re.DOTALL) is not None
+    first, *others = [r"\s+".join(map(re.escape, part.split())) for part in expected.split("…")]
+    text, place = seen.strip(), 0
+    for number, part in enumerate([first, *others]):
+        pattern = re.compile(part if number < len(others) else rf"{part}\Z")
+        found = pattern.search(text, place) if number else pattern.match(text)
+        if not found:
+            return False
+        place = found.end()
+    return True
 
 
 class Terminal:
