@@ -58,8 +58,9 @@ async def test_a_role_is_allowed_what_was_called_with_it_and_nothing_more(
     quiet_cloud: LocalCloud, caller: str, allowed: set[str]
 ) -> None:
     used = called(quiet_cloud, caller)
-    assert sorted(used - allowed) == []
-    assert sorted(allowed - used - NOT_IN_THE_STORIES.keys()) == []
+    missing, unused = used - allowed, allowed - used - NOT_IN_THE_STORIES.keys()
+    assert not missing, f"called and not allowed: {sorted(missing)}"
+    assert not unused, f"allowed and not called: {sorted(unused)}"
 
 
 async def test_every_call_about_a_migration_in_its_account_is_made_in_a_session_of_its_own(
