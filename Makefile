@@ -27,13 +27,14 @@ demo: setup ## Two migrations on the local cloud: one completes, one rolls back.
 up: setup ## Run the local cloud, a worker and the ingress until Ctrl-C.
 	@.venv/bin/migrator up --state-dir $(STATE_DIR) $(ARGS)
 
-test: setup ## All tests but the tutorial, the sweeps, the failure matrix and PostgreSQL.
+test: setup ## All tests but the sweeps, the failure matrix and PostgreSQL.
 	@$(if $(ARGS),$(PYTHON) -m pytest $(call without,sweep matrix terraform postgres tutorial) $(ARGS),$(MAKE) $(SIDE_BY_SIDE))
 
 # The slow folders have a process each, and all that they do not name another one. Two at a time: they wait for much, but
 # what they wait for has its own deadlines, which a machine of two cores misses when more of them crowd it.
 SLOW := contracts e2e e2e_faults e2e_mgn
-SIDE_BY_SIDE := --no-print-directory --jobs 2 --output-sync=target test-quick test-e2e test-faults test-contracts test-terraform
+SIDE_BY_SIDE := --no-print-directory --jobs 2 --output-sync=target \
+	test-quick test-faults test-e2e test-contracts test-tutorial test-terraform
 without = $(foreach folder,$(1),--ignore=tests/$(folder))
 
 .PHONY: test-quick test-contracts test-e2e test-faults
@@ -50,7 +51,7 @@ test-postgres: setup ## A migration on Temporal with PostgreSQL, both failing un
 	@$(PYTHON) -m tools.temporal_server
 	@$(PYTHON) -m pytest tests/postgres $(ARGS)
 
-test-tutorial: setup ## docs/tutorial.md, each command copied into a terminal, on a local cloud of its own.
+test-tutorial: setup ## Of the tests, docs/tutorial.md: each command copied into a terminal, on a local cloud of its own.
 	@$(PYTHON) -m pytest -q tests/tutorial $(ARGS)
 
 test-terraform: setup ## deploy/terraform by Terraform itself, with stand-ins for AWS: no cloud, no provider.
