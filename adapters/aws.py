@@ -107,7 +107,7 @@ class _RoleCredentials(DeferredRefreshableCredentials):
     """
 
     def __init__(self, fetch: Callable[[str | None], dict[str, Any]]) -> None:
-        super().__init__(refresh_using=partial(fetch, None), method="assume-role")
+        super().__init__(refresh_using=partial(fetch, None), method=_AssumedRole.METHOD)
         self._fetch = fetch
         self._sessions_lock = threading.Lock()
         self._sessions: OrderedDict[str, DeferredRefreshableCredentials] = OrderedDict()

@@ -11,18 +11,16 @@ from adapters.permissions import PARTS, Part
 from localcloud.aws.seed import TARGET_ROLE
 from migration.marks import MIGRATION_TAG
 from tests.e2e.local_cloud import ROOT, LocalCloud
+from tests.unit.test_permissions import NEEDS_NO_PERMISSION, WITH_TAGS, needed
 
 PERMISSIONS = json.loads(
     Path(ROOT, "deploy", "terraform", "modules", "policies", "permissions.json").read_text(encoding="utf-8")
 )
 """What Terraform makes policies of: by kind of account, then by role."""
 
-NO_PERMISSION = {"sts:GetCallerIdentity"}
-NEEDED_WITH = {"sts:AssumeRole": {"sts:AssumeRole", "sts:TagSession"}}
-"""A migration's session of a role is tagged."""
-
-IN_TRANSACTIONS = {"dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
-"""What TransactWriteItems stands for: AWS asks for the permissions of its items."""
+TRANSACTION = "dynamodb:TransactWriteItems"
+WRITTEN_IN_IT = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+"""What a transaction may hold besides conditions: AWS asks for the permissions of its items."""
 
 NOT_IN_THE_STORIES = {
     "dynamodb:Query": "migrator list, where it runs with the worker's role",
@@ -56,11 +54,10 @@ def of_targets() -> set[str]:
 
 def called(cloud: LocalCloud, caller: str) -> set[str]:
     """The permissions that a caller's calls take."""
-    calls = set(httpx.get(cloud.local["calls"], trust_env=False).json()[caller]) - NO_PERMISSION
-    if "dynamodb:TransactWriteItems" in calls:
-        calls = calls - {"dynamodb:TransactWriteItems"} | IN_TRANSACTIONS
-    calls |= {needed for call in calls for needed in NEEDED_WITH.get(call, ())}
-    return {call.removesuffix("Batch") if call.startswith("sqs:") else call for call in calls}
+    calls = set(httpx.get(cloud.local["calls"], trust_env=False).json()[caller]) - NEEDS_NO_PERMISSION
+    calls |= WRITTEN_IN_IT if TRANSACTION in calls else set()
+    calls |= {WITH_TAGS[call] for call in calls & WITH_TAGS.keys()}
+    return {needed(call) for call in calls}
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,11 @@ def _calls() -> list[set[str]]:
         services = _services_of(tree) | {one for one in SERVICES if path.stem.startswith(one)}
         services = services or ({"mgn", "ec2"} if path.parent.name == "mgn" else set())
         for name in _named(tree):
-            found.append({_needed(one) for one in operations.get(name, ()) if one.partition(":")[0] in services})
+            found.append({needed(one) for one in operations.get(name, ()) if one.partition(":")[0] in services})
     return [candidates for candidates in found if candidates]
 
 
-def _needed(call: str) -> str:
+def needed(call: str) -> str:
     """A batch of SQS needs what its single call does."""
     return ITEMS_OF_TRANSACTIONS.get(call, call.removesuffix("Batch") if call.startswith("sqs:") else call)
 
