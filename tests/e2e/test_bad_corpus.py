@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from starter.cli import app
 from tests.corpus_cases import BadCase, bad_cases
-from tests.e2e.local_cloud import TASK_QUEUE, LocalCloud, paths_of
+from tests.e2e.local_cloud import TASK_QUEUE, LocalCloud, paths_of, until
 
 REFUSAL = [
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
@@ -67,7 +67,8 @@ async def test_every_message_ends_as_a_dead_letter_with_its_reasons(quiet_cloud:
         "not-utf8.txt",
         "raw-control-character.txt",
     }
-    assert await quiet_cloud.request_queue_is_empty()
+    # A message is deleted after its letter is written.
+    await until("the request queue is empty", quiet_cloud.request_queue_is_empty, within=60)
     assert await _traces(quiet_cloud) == before
 
 
