@@ -32,14 +32,16 @@ test: setup ## All tests but the sweeps, the failure matrix and PostgreSQL.
 
 # The slow folders have a process each, and all that they do not name another one. Two at a time: they wait for much, but
 # what they wait for has its own deadlines, which a machine of two cores misses when more of them crowd it.
-SLOW := contracts e2e e2e_faults e2e_mgn
+SLOW := contracts e2e e2e_faults e2e_mgn workflows
 SIDE_BY_SIDE := --no-print-directory --jobs 2 --output-sync=target \
-	test-quick test-faults test-e2e test-contracts test-tutorial test-terraform
+	test-faults test-workflows test-unit test-e2e test-contracts test-tutorial test-terraform
 without = $(foreach folder,$(1),--ignore=tests/$(folder))
 
-.PHONY: test-quick test-contracts test-e2e test-faults
-test-quick:
+.PHONY: test-unit test-workflows test-contracts test-e2e test-faults
+test-unit:
 	@$(PYTHON) -m pytest -q $(call without,sweep matrix terraform postgres tutorial $(SLOW))
+test-workflows:
+	@$(PYTHON) -m pytest -q tests/workflows
 test-contracts:
 	@$(PYTHON) -m pytest -q tests/contracts
 test-e2e:

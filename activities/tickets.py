@@ -7,13 +7,15 @@ from typing import Literal
 from temporalio import activity
 
 from activities.errors import translated
-from activities.running import acting, look_again, now
+from activities.running import acting, look_again, now, remembered
 from migration.errors import MigrationError, MigrationExecutionError
 from migration.marks import Mark
 from migration.models import Model
 from migration.ports import Ticket, TicketSystems
 
 _AT = "%Y-%m-%d %H:%M:%S %Z"
+_UNREADABLE_LOOKS = 3
+"""So many looks in a row that cannot read a ticket are news: one that is lost is no question to anybody."""
 
 
 class TicketState(Model):
@@ -38,6 +40,12 @@ class AwaitTicket(Model):
     known: TicketState | None = None
 
 
+class LostLooks(Model):
+    """How many looks in a row could not read the ticket."""
+
+    count: int = 0
+
+
 class RecordOnTicket(Model):
     """Write a work note that carries the mark, and close the ticket where a code is given."""
 
@@ -59,11 +67,13 @@ class ChangeTickets:
     @activity.defn
     @translated(MigrationExecutionError)
     def await_ticket(self, request: AwaitTicket) -> TicketState:
-        """One look an attempt. A system that does not answer is an answer: nobody says that the cutover may begin."""
+        """One look an attempt. A system that is silent look after look is an answer: nobody says that it may begin."""
         state = self._look(request)
-        if state.problem is None or _is_news(state, request.known):
+        lost = LostLooks(count=0 if state.readable else remembered(LostLooks).count + 1)
+        sure = state.readable or lost.count >= _UNREADABLE_LOOKS
+        if state.problem is None or (sure and _is_news(state, request.known)):
             return state
-        return look_again(state.problem, self.poll)
+        return look_again(state.problem, self.poll, remember=lost)
 
     @activity.defn(no_thread_cancel_exception=True)
     @translated(MigrationExecutionError)

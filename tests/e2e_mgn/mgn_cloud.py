@@ -20,8 +20,8 @@ from migration.status import MigrationStatus, Phase, StepProgress
 from migration.steps import Step
 from tests.e2e.local_cloud import APPROVER, LocalCloud, mark_of, until
 
-TOLD_WITHIN = 180.0
-"""Seconds: all stories of a cloud, which are told side by side."""
+TOLD_WITHIN = 400.0
+"""Seconds: all stories of a cloud, which are told side by side, and as long as one of them may take."""
 
 _LOOK = 0.2
 _WAITS_FOR_A_PERSON = frozenset({Phase.AWAITING_DECISION, Phase.ROLLBACK_INCOMPLETE})

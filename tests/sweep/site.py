@@ -32,7 +32,8 @@ from tests.sweep.orders import Orders
 from workflows.callbacks import callbacks_id
 
 CLOCK_FACTOR = 600.0
-ENDS_WITHIN = 240.0
+ENDS_WITHIN = 480.0
+"""Seconds. A run whose looks all fail twice takes half of it."""
 
 _PHASE = SearchAttributeKey.for_keyword("MigrationPhase")
 _AWAITING = SearchAttributeKey.for_bool("AwaitingDecision")

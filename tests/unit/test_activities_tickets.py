@@ -74,16 +74,30 @@ def test_a_ticket_is_watched_until_something_is_news(system: FakeTickets, ticket
     assert environment.attempt(tickets.await_ticket, again) == TicketState()
 
 
-def test_a_ticket_that_cannot_be_read_allows_nothing_and_is_told_of_once(
+def test_a_ticket_that_cannot_be_read_three_times_in_a_row_allows_nothing_and_is_told_of_once(
     system: FakeTickets, tickets: ChangeTickets
 ) -> None:
-    system.refuse("ticket", Unavailable("connection refused"))
+    for words in ("gone", "no route", "connection refused"):
+        system.refuse("ticket", Unavailable(words))
     system.refuse("ticket", Conflict("not with this account"))
     environment = Attempts()
+    for words in ("gone", "no route"):
+        assert environment.not_yet(tickets.await_ticket, LOOK).message == f"{NUMBER} cannot be read: {words}"
     seen = environment.attempt(tickets.await_ticket, LOOK)
     assert seen == TicketState(problem=f"{NUMBER} cannot be read: connection refused", readable=False)
     environment.not_yet(tickets.await_ticket, LOOK.model_copy(update={"known": seen}))
     assert environment.attempt(tickets.await_ticket, LOOK.model_copy(update={"known": seen})) == TicketState()
+
+
+def test_looks_that_are_lost_between_others_are_no_news(system: FakeTickets, tickets: ChangeTickets) -> None:
+    system.change(NUMBER, on_hold=True)
+    environment = Attempts()
+    held = LOOK.model_copy(update={"known": environment.attempt(tickets.await_ticket, LOOK)})
+    for _ in range(3):
+        for _ in range(2):
+            system.refuse("ticket", Unavailable("connection refused"))
+            environment.not_yet(tickets.await_ticket, held)
+        assert "on hold" in environment.not_yet(tickets.await_ticket, held).message
 
 
 # --- what it is told ---------------------------------------------------------------------------------------------
