@@ -36,6 +36,7 @@ def lose_patience() -> None:
         LONGEST_CALL=_LONGEST_CALL,
         JOB_ENDS_WITHIN=_GIVEN_UP_AFTER,
         STATUS_CHECKS_WITHIN=_GIVEN_UP_AFTER,
+        POST_LAUNCH_WITHIN=_GIVEN_UP_AFTER,
         NO_LOOK_FOR=_NO_LOOK_FOR,
     )
     vars(aws)["_READ_SECONDS"] = _HANGS_UP_AFTER.total_seconds()
