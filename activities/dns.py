@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from temporalio import activity
 
 from activities.errors import translated
-from activities.running import Attempt, acting, in_words, look_again, now, remembered
+from activities.running import Attempt, acting, in_a_row, in_words, look_again, now
 from migration.errors import Conflict, CutoverError, NotFound, RollbackError, VerificationError
 from migration.marks import Mark
 from migration.models import Model
@@ -45,12 +45,6 @@ class RecordsWatched(Model):
     wrong: str | None = None
 
 
-class WrongLooks(Model):
-    """How many looks in a row found a record that says something else."""
-
-    count: int = 0
-
-
 @dataclass
 class DomainNameSystem:
     """What is done to DNS records."""
@@ -85,7 +79,7 @@ class DomainNameSystem:
     def watch_records(self, request: WatchRecords) -> RecordsWatched:
         """One look an attempt; records that are wrong at the end of the time are watched on until that is sure."""
         behind = [words for change in request.changes if (words := self._behind(change))]
-        looks = WrongLooks(count=remembered(WrongLooks).count + 1 if behind else 0)
+        looks = in_a_row(bool(behind))
         if looks.count >= request.failures:
             return RecordsWatched(wrong=in_words(behind))
         if behind or now() < request.until:

@@ -37,6 +37,17 @@ def remembered(kind: type[Details]) -> Details:
     return kind.model_validate(details[0]) if details and details[0] else kind()
 
 
+class LooksInARow(Model):
+    """How many looks in a row have found the same thing wrong."""
+
+    count: int = 0
+
+
+def in_a_row(found: bool) -> LooksInARow:
+    """The looks in a row that have found it, this one counted; leave it to the next attempt with `look_again`."""
+    return LooksInARow(count=remembered(LooksInARow).count + 1 if found else 0)
+
+
 def look_again(message: str, after: timedelta, *, remember: Model | None = None) -> NoReturn:
     """End this attempt without a result; the next one looks again. No history, no slot held between the looks.
 

@@ -7,7 +7,7 @@ from typing import Literal
 from temporalio import activity
 
 from activities.errors import translated
-from activities.running import acting, look_again, now, remembered
+from activities.running import acting, in_a_row, look_again, now
 from migration.errors import MigrationError, MigrationExecutionError
 from migration.marks import Mark
 from migration.models import Model
@@ -40,12 +40,6 @@ class AwaitTicket(Model):
     known: TicketState | None = None
 
 
-class LostLooks(Model):
-    """How many looks in a row could not read the ticket."""
-
-    count: int = 0
-
-
 class RecordOnTicket(Model):
     """Write a work note that carries the mark, and close the ticket where a code is given."""
 
@@ -69,7 +63,7 @@ class ChangeTickets:
     def await_ticket(self, request: AwaitTicket) -> TicketState:
         """One look an attempt. A system that is silent look after look is an answer: nobody says that it may begin."""
         state = self._look(request)
-        lost = LostLooks(count=0 if state.readable else remembered(LostLooks).count + 1)
+        lost = in_a_row(not state.readable)
         sure = state.readable or lost.count >= _UNREADABLE_LOOKS
         if state.problem is None or (sure and _is_news(state, request.known)):
             return state
