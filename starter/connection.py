@@ -67,7 +67,7 @@ _REFUSALS = (
         "Correct or renew api_key (TEMPORAL_API_KEY), or the client certificate; both need access to the namespace.",
     ),
 )
-_HUNG_UP = re.compile(r'fatal alert|handshake eof|message: "transport error"')
+_HUNG_UP = re.compile(r'fatal alert|handshake eof|message: "transport error"|Error\(Canceled, "connection closed"\)')
 _QUOTED = re.compile(r'"([^"]+)"')
 """The innermost error, which comes last, says it in words."""
 

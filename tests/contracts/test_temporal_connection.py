@@ -18,7 +18,7 @@ from migration.errors import MigrationError, PrerequisiteError, Unavailable
 from migration.settings import Settings
 from starter.cli import app
 from starter.client import connect
-from starter.connection import connection
+from starter.connection import connection, in_words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,7 +59,7 @@ async def site(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) 
     async with contextlib.AsyncExitStack() as stack:
         proxy = _to(temporal_address)
         doors = [
-            await _door(stack, handler, _server_side(authority, asks=asks))
+            await stack.enter_async_context(_door(handler, _server_side(authority, asks=asks)))
             for handler, asks in (
                 (proxy, False),
                 (proxy, True),
@@ -79,22 +79,45 @@ def _server_side(authority: trustme.CA, *, asks: bool) -> ssl.SSLContext:
     return context
 
 
-async def _door(stack: contextlib.AsyncExitStack, handler: Handler, context: ssl.SSLContext) -> str:
+@contextlib.asynccontextmanager
+async def _door(handler: Handler, context: ssl.SSLContext) -> AsyncIterator[str]:
+    """A way in by TLS; whoever is still inside when it closes is put out, and has left before the loop ends."""
+    inside: set[asyncio.Task[None]] = set()
+
     async def one_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        inside.add(task)
+        task.add_done_callback(inside.discard)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):  # the other side hung up
-            await handler(reader, writer)
-        writer.close()
+            async with _ended(writer):
+                await handler(reader, writer)
 
     server = await asyncio.start_server(one_connection, "127.0.0.1", 0, ssl=context)
-    stack.callback(server.close)
-    return f"localhost:{server.sockets[0].getsockname()[1]}"
+    yield f"localhost:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    for task in inside:
+        task.cancel()
+    await asyncio.gather(*inside, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _ended(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """The connection is gone afterwards, without TLS's good-bye, for which nobody may be left on the other side."""
+    try:
+        yield
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 def _to(address: str) -> Handler:
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, port = address.split(":")
         inner_reader, inner_writer = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+        async with _ended(inner_writer):
+            await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
 
     return proxy
 
@@ -227,6 +250,21 @@ async def test_a_handshake_that_the_server_refuses(
     error = await refused(monkeypatch, site.mtls, variables)
     assert f"Temporal at {site.mtls} ended the connection" in str(error)
     assert (error.action or "").startswith(wanted)
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        ('code: Unknown, message: "transport error"', "hyper::Error(Io, Kind(ConnectionReset))"),
+        ('code: Cancelled, message: "operation was canceled"', 'hyper::Error(Canceled, "connection closed")'),
+    ],
+    ids=["in the middle of a call", "before a call"],
+)
+async def test_a_connection_that_is_ended_is_told_alike_whenever_the_client_notices(status: str, cause: str) -> None:
+    said = f"Status {{ {status}, source: Some(tonic::transport::Error(Transport, {cause})) }}"
+    error = in_words(RuntimeError(f"`get_system_info` call error after connection: {said}"), {"target_host": "t:7233"})
+    assert str(error).startswith("Temporal at t:7233 ended the connection: ")
+    assert error.action
 
 
 async def test_a_server_that_wants_tls_and_is_not_offered_any(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
