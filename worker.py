@@ -124,9 +124,9 @@ def activities(settings: Settings, closing: AsyncExitStack, measures: Measures) 
         Inventory(databases, bound),
         FactoryUpdates(factories, factories.name_of, bound),
         MigrationState(store),
-        Events(EventBridge(sessions, settings.event_bus, region=region) if settings.event_bus else None),
+        Events(EventBridge(sessions, settings.event_bus, region=region) if settings.event_bus else None, bound),
         Approvals(JwsSignatures(approval_keys(settings.approval_keys))),
-        Callbacks(webhook, secrets, settings.callback_secret),
+        Callbacks(webhook, secrets, settings.callback_secret, bound),
         ApplicationHooks(commands, webhook, secrets, settings.callback_secret, bound, poll.hook),
         ChangeTickets(databases, bound, poll.ticket),
     ]

@@ -1,10 +1,12 @@
 """One delivery of one callback."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from temporalio import activity
 
 from activities.errors import translated
+from activities.running import acting
 from migration.errors import CallbackError, MigrationError
 from migration.models import Model
 from migration.ports import Delivery, SecretStore, Webhook
@@ -26,6 +28,7 @@ class Callbacks:
     webhook: Webhook
     secrets: SecretStore
     default_secret: str | None
+    act_bound: timedelta
 
     @activity.defn
     @translated(CallbackError)
@@ -38,7 +41,9 @@ class Callbacks:
             secret = self.secrets.resolve(reference)
         except MigrationError as error:
             return _later(f"the secret {reference} cannot be read: {error}")
-        return self.webhook.deliver(request.url, message_id=request.message_id, body=request.body, secret=secret)
+        with acting(self.act_bound) as attempt:
+            attempt.before_call()
+            return self.webhook.deliver(request.url, message_id=request.message_id, body=request.body, secret=secret)
 
 
 def _later(error: str) -> Delivery:

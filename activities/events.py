@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from temporalio import activity
 
 from activities.errors import translated
+from activities.running import acting
 from migration.canonical import canonical_json
 from migration.errors import MigrationExecutionError, Unavailable
 from migration.messages import Message
@@ -30,6 +32,7 @@ class Events:
     """The event bus, if there is one."""
 
     bus: EventBus | None
+    act_bound: timedelta
 
     @activity.defn
     @translated(MigrationExecutionError)
@@ -40,7 +43,9 @@ class Events:
         """
         if self.bus is None:
             return EventsPut(taken=None)
-        refusals = self.bus.put([bus_event(message) for message in request.events])
+        with acting(self.act_bound) as attempt:
+            attempt.before_call()
+            refusals = self.bus.put([bus_event(message) for message in request.events])
         taken = _before_the_first_refusal(refusals)
         if taken < len(request.events):
             words = f"the bus did not take {request.events[taken].id}: {refusals[taken]}"

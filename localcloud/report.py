@@ -134,13 +134,6 @@ class Systems:
         called = bool(deliveries) and deliveries[-1]["type"] in _LAST_CALLBACK.values()
         return called and self.wave_status(application) in _WAVE_SAYS.values()
 
-    def ticket_is_told(self, application: str, migration_id: str) -> bool:
-        """Whether the change ticket has everything of a migration that has ended: nobody waits for that either."""
-        change = self.change(application)
-        notes = change["work_notes"]
-        closed = change["state"] == "Closed" or f"[{migration_id}/" not in notes or "/ticket-cutover]" not in notes
-        return closed and ("/ticket-end]" in notes or f"[{migration_id}/" not in notes)
-
     def ledger(self, service: str) -> list[dict[str, Any]]:
         """The calls that a service accepted."""
         reply = httpx.get(self.local["ledger"], params={"service": service}, trust_env=False)

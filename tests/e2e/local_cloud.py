@@ -27,6 +27,7 @@ from localcloud.temporal import find_temporal
 from migration.errors import Unavailable
 from migration.status import MigrationStatus, Phase
 from starter.client import Migrations
+from tests.ticket_notes import notes_are_written
 
 ROOT = Path(__file__).resolve().parents[2]
 APPROVER = "approver-1@example.com"
@@ -324,10 +325,10 @@ class LocalCloud:
         migration_id = f"mig-{application}"
 
         async def heard() -> bool:
-            callbacks = await asyncio.to_thread(self.systems.heard_the_end, migration_id, application)
-            return callbacks and await asyncio.to_thread(self.systems.ticket_is_told, application, migration_id)
+            return await asyncio.to_thread(self.systems.heard_the_end, migration_id, application)
 
-        await until(f"the last callback of {migration_id}, and its last work note", heard, within=30)
+        await until(f"the last callback of {migration_id}", heard, within=30)
+        await notes_are_written(await self.client(), migration_id, within=30)
         lines = await asyncio.to_thread(
             report, self.systems, application, migration_id, ending, tests=tests, cutovers=cutovers
         )

@@ -74,13 +74,18 @@ class Outcome:
     @property
     def messages(self) -> set[str]:
         """The callbacks and events that arrived: their place in the order, and what they say."""
-        own = f"{self.names.migration_id}:"
-        callbacks = (entry.detail for entry in self.entries if entry.service == "callback")
-        puts = (entry.detail for entry in self.entries if entry.service == "events")
-        events = ((event["type"], name) for put in puts for event in put["entries"] for name in event["names"])
-        return {f"callback {each['webhook-id'].removeprefix(own)} {each['type']}" for each in callbacks} | {
-            f"event {name.removeprefix(own)} {kind}" for kind, name in events if name.startswith(own)
-        }
+        return {message for entry in self.entries for message in messages_of(entry, self.names)}
+
+
+def messages_of(entry: Entry, names: Names) -> set[str]:
+    """The callback or events of one migration that arrived in one call."""
+    own = f"{names.migration_id}:"
+    if entry.service == "callback":
+        return {f"callback {entry.detail['webhook-id'].removeprefix(own)} {entry.detail['type']}"}
+    if entry.service == "events":
+        events = ((event["type"], name) for event in entry.detail["entries"] for name in event["names"])
+        return {f"event {name.removeprefix(own)} {kind}" for kind, name in events if name.startswith(own)}
+    return set()
 
 
 def entries_of(entries: Iterable[Entry], names: Names) -> list[Entry]:

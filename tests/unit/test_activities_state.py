@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from activities.callbacks import Callbacks, DeliverCallback
@@ -10,6 +12,7 @@ CLAIM = ClaimMigration(
     migration_id="mig-a", request_hash="hash", first_run_id="run-1", server_keys=("vc/web",), again=False
 )
 MESSAGE = DeliverCallback(url="https://hooks.example.com/", message_id="mig-a:1:1", body="{}")
+BOUND = timedelta(minutes=2)
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def test_a_late_row_never_moves_the_read_model_back(store: FakeStore, state: Mig
 
 def callbacks(webhook: FakeWebhook, *, default: str | None = "env:DEFAULT") -> Callbacks:
     secrets = FakeSecrets({"env:DEFAULT": "default", "env:OWN": "own"})
-    return Callbacks(webhook, secrets, default)
+    return Callbacks(webhook, secrets, default, BOUND)
 
 
 @pytest.mark.parametrize(("reference", "secret"), [(None, "default"), ("env:OWN", "own")])
@@ -67,6 +70,13 @@ def test_a_callback_is_signed_with_the_requests_secret_or_else_with_the_default(
     delivery = Attempts().attempt(callbacks(webhook).deliver_callback, MESSAGE.model_copy(update={"secret": reference}))
     assert delivery.outcome == "delivered"
     assert webhook.delivered == [(MESSAGE.url, "mig-a:1:1", "{}", secret)]
+
+
+def test_an_attempt_that_stood_still_for_too_long_delivers_nothing() -> None:
+    webhook = FakeWebhook()
+    error = Attempts(age=BOUND).error(callbacks(webhook).deliver_callback, MESSAGE)
+    assert (error.type, error.non_retryable) == ("Unavailable", False)
+    assert not webhook.delivered
 
 
 @pytest.mark.parametrize(
