@@ -78,10 +78,11 @@ class ApplicationHooks:
                     attempt.before_call()
                     return HookRun(said=self._deliver(request))
                 commands, instance_id = self.commands(request.where), request.instance_id or ""
+                # Looked for last of all: Systems Manager does not refuse what another attempt has sent meanwhile.
+                attempt.before_call()
                 sent = commands.find_command(instance_id, str(request.mark))
                 if sent is None:
                     _refuse_late(request, "it could not be begun")
-                    attempt.before_call()
                     hook, comment = request.hook, str(request.mark)
                     sent = commands.send(instance_id, hook.ref, hook.parameters, comment=comment, within=hook.within)
                 return HookRun(command_id=sent, said=f"command {sent}")

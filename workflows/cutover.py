@@ -80,8 +80,8 @@ class Cutover(Scene):
         if self._status.down_since is None:
             await self._still_allowed(change, caught_up=not stopped_by_hooks)
         self.still_in_window()
-        await change.note(Step.CUTOVER, "the cutover begins: the source is stopped now")
         self._journal.served_by(Side.NOBODY)
+        await change.note(Step.CUTOVER, "the cutover begins: the source is stopped now")
         if stopped_by_hooks:
             await hooks.run(HookTime.BEFORE_QUIESCE, self._context.mark(Step.CUTOVER))
             await self._caught_up(looks=_LOOKS_AFTER_STOP)

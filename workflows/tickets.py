@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from typing import Literal
 
 from temporalio import workflow
@@ -65,10 +66,11 @@ class ChangeControl(Scene):
         await self._tell(Step.FINALIZE, "end", "finalized: the target serves for good", close="successful")
 
     async def ended(self, phase: Phase, message: str) -> None:
-        """Tell of an end that was no success; a ticket whose cutover had begun is closed, another stays for a retry."""
+        """Tell of an end that was no success; the ticket is closed if users noticed, and else stays for another try."""
         if phase is Phase.COMPLETED or not self._reached(Step.APPROVE):
             return
-        close: Literal["unsuccessful"] | None = "unsuccessful" if self._reached(Step.CUTOVER) else None
+        begun = self._status.down_since is not None or self._status.downtime > timedelta(0)
+        close: Literal["unsuccessful"] | None = "unsuccessful" if begun else None
         told = await self._tell(Step.APPROVE, "end", f"ended as {phase}: {message}", close=close)
         if told is not None:
             with suppress(TimeoutError):

@@ -4,13 +4,19 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
@@ -21,7 +27,6 @@ from localcloud.faults import FaultPlan, Rule
 from localcloud.ledger import Entry
 from localcloud.report import Systems
 from localcloud.supervisor import Supervisor, request_for
-from migration.errors import MigrationError
 from migration.status import MigrationStatus
 from starter.client import Migrations
 from tests.sweep.cases import Call, Case, Names
@@ -110,6 +115,7 @@ class Run:
         self._outcome = Outcome(case, names)
         self._planned: list[str] = []
         self._asked_for: set[str] = set()
+        self._refused: Counter[str] = Counter()
 
     @property
     def _workflows(self) -> tuple[str, str, str]:
@@ -237,15 +243,21 @@ class Run:
             decision[self._case.ending.rolls_back_in] = ("rollback", _ROLLBACK)
         if phase not in decision:
             return
-        # With no worker there is no answer; the next look decides again, and a decision taken twice is refused.
-        with contextlib.suppress(MigrationError, RPCError, TimeoutError):
+        # With no worker there is no answer; the next look sends the same decision again, which is taken once.
+        with contextlib.suppress(RPCError, TimeoutError):
             moment = await asyncio.wait_for(self._moment(phase), 10)
             if moment in self._asked_for:
                 return
             if self._asked_for and self._case.ending.approves_again:
                 self._mend(self._planned[: self._lasting])
-            await asyncio.wait_for(self._migrations.decide(self._names.migration_id, *decision[phase]), 10)
-            self._asked_for.add(moment)
+            name, payload = decision[phase]
+            sent_as = f"{name}, {moment}, {self._refused[moment]}"
+            try:
+                await asyncio.wait_for(self._handle.execute_update(name, payload, id=sent_as), 10)
+            except WorkflowUpdateFailedError:
+                self._refused[moment] += 1
+            else:
+                self._asked_for.add(moment)
 
     async def _moment(self, phase: str) -> str:
         """The phase, and where it may come again also how often it was entered."""

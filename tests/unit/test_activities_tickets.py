@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from activities.running import now
+from activities.running import Attempt, now
 from activities.tickets import AwaitTicket, ChangeTickets, RecordOnTicket, TicketState, state_of
 from migration.errors import Conflict, Unavailable
 from migration.marks import Mark
@@ -111,6 +111,21 @@ def test_a_note_is_written_once_however_often_it_is_asked_for(system: FakeTicket
     Attempts().attempt(tickets.record_on_ticket, NOTE)
     assert system.count("add_note") == 1
     assert system.tickets[NUMBER].notes.splitlines()[:2] == [NOTE.note, f"[{MARK}]"]
+
+
+def test_an_attempt_that_stood_still_before_its_call_sees_what_another_has_written(
+    system: FakeTickets, tickets: ChangeTickets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_call = Attempt.before_call
+
+    def overtaken(attempt: Attempt) -> None:
+        monkeypatch.undo()
+        Attempts().attempt(tickets.record_on_ticket, NOTE)
+        before_call(attempt)
+
+    monkeypatch.setattr(Attempt, "before_call", overtaken)
+    Attempts().attempt(tickets.record_on_ticket, NOTE)
+    assert system.count("add_note") == 1
 
 
 def test_a_ticket_is_closed_state_by_state_and_goes_on_where_a_reply_was_lost(

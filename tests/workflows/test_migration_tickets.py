@@ -131,6 +131,16 @@ async def test_a_rollback_closes_the_ticket_as_unsuccessful(stage: Stage) -> Non
     assert notes(migration) == [("approve", None), ("cutover", None), ("end", "unsuccessful"), ("rollback", None)]
 
 
+async def test_a_rollback_before_the_source_was_stopped_leaves_the_ticket_open_for_another_try(stage: Stage) -> None:
+    world = World()
+    world.fail("set_launch_targets")
+    migration = await stage.start_light(world, rollback={"to": "start"}, **CHANGE)
+    await migration.approve()
+    assert (await migration.ends()).status is Phase.ROLLED_BACK
+    assert "shut_down_sources" not in world.calls
+    assert notes(migration) == [("approve", None), ("end", None), ("rollback", None)]
+
+
 async def test_a_migration_without_a_ticket_asks_and_tells_nobody(stage: Stage) -> None:
     migration = await stage.start_light()
     await migration.approve()
