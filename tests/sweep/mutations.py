@@ -82,9 +82,11 @@ def _terminations_are_not_looked_for() -> None:
 
     _instead(jobs, "marked", "terminate_targets")(_nothing)
 
-    @_instead(jobs, "remaining", "terminate_targets")
-    def remaining(_original: Any, _job: Any, records: Any) -> list[Any]:
+    def all_of_them(_original: Any, _job_or_cloud: Any, records: Any) -> list[Any]:
         return list(records)
+
+    _instead(jobs, "remaining", "terminate_targets")(all_of_them)
+    _instead(jobs, "with_live_instances", "terminate_targets")(all_of_them)
 
 
 def _states_are_not_compared() -> None:
@@ -151,6 +153,12 @@ def _agents_are_not_looked_for() -> None:
         return False
 
     _instead(Ssm, "_under_way", "install_agents")(_nothing)
+
+
+def _commands_are_not_looked_for() -> None:
+    from adapters.ssm import Ssm
+
+    _instead(Ssm, "find_command", "run_hook")(_nothing)
 
 
 def _blind_vcenter(kind: str) -> None:
@@ -282,6 +290,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     "change_life_cycle": Mutation(_states_are_not_compared),
     "terminate_targets": Mutation(_terminations_are_not_looked_for),
     "change_records": Mutation(_records_are_not_compared("change_records"), nth=2),
+    "run_hook": Mutation(_commands_are_not_looked_for),
     "shut_down_sources": Mutation(_cables_are_not_looked_at("shut_down_sources")),
     "snapshot_sources": Mutation(_snapshots_are_not_looked_for("snapshot_sources", ())),
     "start_cutover": Mutation(_jobs_are_not_looked_for("start_cutover")),
