@@ -45,7 +45,11 @@ async def stage(temporal_address: str, compiled_once: None) -> AsyncIterator[Sta
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of this folder share one event loop, and begin before their turn if the stage is all they need."""
+    """Let the tests of this folder share one event loop, and begin before their turn if the stage is all they need.
+
+    The other ones come when all of those have ended: what they change for a while, such as a policy, is changed for
+    every workflow of the process, and one that is replayed after it was changed back would not do the same again.
+    """
     in_one_loop = pytest.mark.asyncio(loop_scope="session")
     ahead = _Ahead()
     for item in items:
@@ -53,6 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(in_one_loop, append=False)
             if set(signature(item.obj).parameters) - _parameters(item).keys() == {"stage"}:
                 ahead.take(item)
+    items.sort(key=lambda item: item.path.parent == _HERE and item.nodeid not in ahead)
 
 
 def _parameters(item: pytest.Function) -> dict[str, Any]:
@@ -65,6 +70,9 @@ class _Ahead:
     def __init__(self) -> None:
         self._tests: dict[str, tuple[Test, dict[str, Any]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def __contains__(self, nodeid: str) -> bool:
+        return nodeid in self._tests
 
     def take(self, item: pytest.Function) -> None:
         """Replace what the item runs."""

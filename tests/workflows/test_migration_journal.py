@@ -259,9 +259,10 @@ async def test_what_an_ended_migration_could_not_say_leaves_later(stage: Stage) 
     for name in ("put_events", "save_state"):
         world.repair(name)
     await asyncio.wait_for((await afterword(migration)).result(), 60)
-    assert told_in_full(migration)
-    assert [row.row["status"] for row in world.rows] == ["COMPLETED"]
-    assert world.rows[0].expires_at is not None
+    # An attempt of the migration itself may have been under way still when it had ended.
+    assert told_in_full(migration, repeated=True)
+    assert world.rows[-1].row["status"] == "COMPLETED"
+    assert world.rows[-1].expires_at is not None
 
 
 async def test_an_event_that_was_not_taken_is_sent_again_before_later_ones(stage: Stage) -> None:
@@ -302,9 +303,11 @@ async def afterword(migration: Migration) -> WorkflowHandle[Any, Any]:
     return migration.client.get_workflow_handle(afterword_id(await migration.status(), ""))
 
 
-def told_in_full(migration: Migration) -> bool:
-    """Whether every event up to the last one was told, once each and in order."""
+def told_in_full(migration: Migration, *, repeated: bool = False) -> bool:
+    """Whether every event up to the last one was told, in order, and once each if none may be `repeated`."""
     events = migration.world.events
+    if repeated:
+        events = list({event.id: event for event in events}.values())
     ended = bool(events) and events[-1].type is MessageType.SUCCEEDED
     return ended and [event.id for event in events] == ids(migration, len(events))
 

@@ -15,7 +15,7 @@ from tests.workflows.stage import Migration, Stage, set_up, until
 from tests.workflows.worlds import World, looked_in_vain
 from workflows.context import Context
 
-FEW_EVENTS = 150
+FEW_EVENTS = 200
 """More than any run of a small migration has, and far from where Temporal begins to warn."""
 
 
