@@ -9,7 +9,7 @@ import pytest
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 
-from activities.running import NOT_YET
+from activities.running import NOT_YET, Attempt
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -54,3 +54,15 @@ class Attempts(ActivityEnvironment):
         assert error.next_retry_delay
         assert not error.non_retryable
         return error
+
+
+def stands_still_while(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
+    """Let the next attempt stand still at its first call, before it looks at its age, until this has been done."""
+    before_call = Attempt.before_call
+
+    def standing_still(attempt: Attempt) -> None:
+        monkeypatch.undo()
+        meanwhile()
+        before_call(attempt)
+
+    monkeypatch.setattr(Attempt, "before_call", standing_still)

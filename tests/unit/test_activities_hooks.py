@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from activities.hooks import ApplicationHooks, AwaitHook, RunHook
-from activities.running import Attempt, now
+from activities.running import now
 from migration.errors import Unavailable
 from migration.marks import Mark
 from migration.ports import CommandLook, Delivery, Where
 from migration.request import Hook
 from migration.steps import Step
-from tests.fakes.environment import Attempts
+from tests.fakes.environment import Attempts, stands_still_while
 from tests.fakes.messages import FakeSecrets, FakeWebhook
 from tests.fakes.mgn import FakeReplication
 from tests.fakes.ssm import FakeCommands
@@ -86,14 +86,7 @@ def test_a_hook_that_runs_twice_acts_once_and_so_does_one_whose_reply_was_lost(w
 def test_an_attempt_that_stood_still_before_its_call_sees_what_another_has_sent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before_call = Attempt.before_call
-
-    def overtaken(attempt: Attempt) -> None:
-        monkeypatch.undo()
-        Attempts().attempt(world.hooks.run_hook, run())
-        before_call(attempt)
-
-    monkeypatch.setattr(Attempt, "before_call", overtaken)
+    stands_still_while(monkeypatch, lambda: Attempts().attempt(world.hooks.run_hook, run()))
     assert Attempts().attempt(world.hooks.run_hook, run()).command_id == "c-1"
     assert world.commands.count("send") == 1
 

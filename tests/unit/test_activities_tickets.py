@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
-from activities.running import Attempt, now
+from activities.running import now
 from activities.tickets import AwaitTicket, ChangeTickets, RecordOnTicket, TicketState, state_of
 from migration.errors import Conflict, Unavailable
 from migration.marks import Mark
 from migration.steps import Step
-from tests.fakes.environment import Attempts
+from tests.fakes.environment import Attempts, stands_still_while
 from tests.fakes.tickets import FakeTickets, a_ticket
 
 NUMBER = "CHG0030001"
@@ -116,14 +116,7 @@ def test_a_note_is_written_once_however_often_it_is_asked_for(system: FakeTicket
 def test_an_attempt_that_stood_still_before_its_call_sees_what_another_has_written(
     system: FakeTickets, tickets: ChangeTickets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before_call = Attempt.before_call
-
-    def overtaken(attempt: Attempt) -> None:
-        monkeypatch.undo()
-        Attempts().attempt(tickets.record_on_ticket, NOTE)
-        before_call(attempt)
-
-    monkeypatch.setattr(Attempt, "before_call", overtaken)
+    stands_still_while(monkeypatch, lambda: Attempts().attempt(tickets.record_on_ticket, NOTE))
     Attempts().attempt(tickets.record_on_ticket, NOTE)
     assert system.count("add_note") == 1
 
