@@ -194,6 +194,9 @@ class Migrations:
             cause = error.cause
             raise Conflict(cause.message if isinstance(cause, ApplicationError) else str(cause)) from error
         except (TimeoutError, RPCTimeoutOrCancelledError) as error:
+            # The SDK says the same of a caller who gives up, as by Ctrl-C.
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError from error
             waited = f"{DECIDED_WITHIN.total_seconds():.0f} s"
             raise Unavailable(
                 f"no worker took the decision about {migration_id} in {waited}; it may still be, when one is back"

@@ -25,6 +25,7 @@ from tests.sweep.cases import (
 )
 from tests.sweep.checker import Outcome, compare
 from tests.sweep.site import Site, site
+from tests.together import together
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
@@ -63,7 +64,7 @@ async def _taken(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 
 async def _run(place: Site, cases: Sequence[Case]) -> list[Outcome]:
-    return await asyncio.gather(*(place.run(case) for case in cases))
+    return await together(place.run(case) for case in cases)
 
 
 def _case(undisturbed: Mapping[str, Outcome], name: str, kind: Fault) -> Case:

@@ -38,15 +38,16 @@ class MatrixLane(Lane):
 
     def __exit__(self, *details: object) -> None:
         """Stop all workers."""
-        self.clear()
         super().__exit__(*details)
+        self.clear()
 
     def stand_still(self) -> None:
         """SIGSTOP the worker, and start another."""
         with self._turn:
-            if self._process:
-                os.kill(self._process.pid, signal.SIGSTOP)
-                self._standing.append(self._process)
+            if not self._process:
+                return
+            os.kill(self._process.pid, signal.SIGSTOP)
+            self._standing.append(self._process)
             self.stops += 1
             self._start()
 

@@ -13,6 +13,7 @@ from tests.matrix.cells import CELLS, Cell, Fault
 from tests.matrix.ground import Ground, ground
 from tests.matrix.play import Play, Verdict
 from tests.sweep.checker import entries_of
+from tests.together import together
 
 PATIENT_LANES, IMPATIENT_LANES = 6, 2
 APPLICATIONS = 96
@@ -82,7 +83,7 @@ class Matrix:
                 )
                 self._calls = self._calls or await reference(place)
                 batch, left = left[: APPLICATIONS - 1], left[APPLICATIONS - 1 :]
-                await asyncio.gather(*(self._play_one(place, cell) for cell in batch))
+                await together(self._play_one(place, cell) for cell in batch)
 
     async def _play_one(self, place: Ground, cell: Cell) -> None:
         try:

@@ -59,16 +59,20 @@ class Lane:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the workers."""
-        for process in filter(None, (self._process, self._second)):
+        """Stop the workers, and start none any more."""
+        with self._turn:
+            running = [*filter(None, (self._process, self._second))]
+            self._process = self._second = None
+        for process in running:
             stop_process(process, within=1.0)
 
     def kill(self) -> None:
         """SIGKILL the worker, and start another when it is dead."""
         with self._turn:
-            if self._process:
-                self._process.kill()
-                self._process.wait()
+            if not self._process:
+                return
+            self._process.kill()
+            self._process.wait()
             self.kills += 1
             self._start()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from temporalio.client import (
     Client,
+    RPCTimeoutOrCancelledError,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -244,7 +245,7 @@ class Run:
         if phase not in decision:
             return
         # With no worker there is no answer; the next look sends the same decision again, which is taken once.
-        with contextlib.suppress(RPCError, TimeoutError):
+        with contextlib.suppress(RPCError, RPCTimeoutOrCancelledError, TimeoutError):
             moment = await asyncio.wait_for(self._moment(phase), 10)
             if moment in self._asked_for:
                 return

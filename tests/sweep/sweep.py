@@ -21,6 +21,7 @@ from tests.sweep.cases import (
 )
 from tests.sweep.checker import Outcome, compare
 from tests.sweep.site import Site, site
+from tests.together import together
 
 LANES = 6
 APPLICATIONS = 96
@@ -99,7 +100,7 @@ class Sweep:
             place = await self._place(servers)
             batch = list(alike)[: self._left]
             self._left -= len(batch)
-            outcomes += await asyncio.gather(*(place.run(case) for case in batch))
+            outcomes += await together(place.run(case) for case in batch)
         return outcomes
 
     async def _place(self, servers: int) -> Site:

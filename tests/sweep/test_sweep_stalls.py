@@ -1,6 +1,5 @@
 """A worker that stands still before a call, and goes on when everything was undone, lets nothing land any more."""
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +9,7 @@ from tests.sweep.checker import Outcome, compare
 from tests.sweep.site import Run, site
 from tests.sweep.stalls import OvertakenRun, StalledRun, cases_of_overtaken, cases_of_stalls
 from tests.sweep.sweep import LANES, problems
+from tests.together import together
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1800)]
 
@@ -29,7 +29,7 @@ async def test_an_act_that_stood_still_and_went_on_has_no_effect_of_its_own(
     async with site(tmp_path_factory.mktemp("stalls"), applications=40, lanes=LANES // 2, stalls=True) as place:
         reference = await place.run(Case(FORWARD))
         cases = [case for case in cases_of(reference) if at in str(case)]
-        outcomes = await asyncio.gather(*(place.run(case, play=play) for case in cases))
+        outcomes = await together(place.run(case, play=play) for case in cases)
     for outcome in outcomes:
         if outcome.case.ending is FORWARD:
             outcome.problems += compare(outcome, reference)
