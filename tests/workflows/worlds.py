@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -83,6 +83,8 @@ class Hold:
 class _Failure:
     calls: range
     error: ApplicationError
+    workflow: str | None = None
+    """None: of whichever workflow."""
 
 
 class World:
@@ -139,9 +141,11 @@ class World:
         error = error or ApplicationError(f"{name} failed", type="MigrationExecutionError", non_retryable=True)
         self._failures.setdefault(name, []).append(_Failure(range(call, call + times), error))
 
-    def repair(self, name: str) -> None:
-        """Let every call of this activity succeed from now on."""
-        self._failures.pop(name, None)
+    def repair(self, name: str, *, but_for: str | None = None) -> None:
+        """Let every call of this activity succeed from now on, but those of this workflow."""
+        failures = self._failures.pop(name, [])
+        if but_for:
+            self._failures[name] = [replace(failure, workflow=but_for) for failure in failures]
 
     def hold(self, name: str, *, call: int = 1, obedient: bool = False) -> Hold:
         """Let the `call`-th call of this activity wait until it is released."""
@@ -193,7 +197,7 @@ class World:
             if hold.call == number:
                 await hold.wait()
         for failure in self._failures.get(name, ()):
-            if number in failure.calls:
+            if number in failure.calls and failure.workflow in (None, activity.info().workflow_id):
                 raise failure.error
 
 
