@@ -61,8 +61,7 @@ class Lane:
     def __exit__(self, *_: object) -> None:
         """Stop the workers, and start none any more."""
         with self._turn:
-            running = [*filter(None, (self._process, self._second))]
-            self._process = self._second = None
+            running, self._process, self._second = self._running, None, None
         for process in running:
             stop_process(process, within=1.0)
 
@@ -85,7 +84,7 @@ class Lane:
 
     def go_on(self) -> None:
         """SIGCONT whichever worker stands still."""
-        for process in filter(None, (self._process, self._second)):
+        for process in self._running:
             process.send_signal(signal.SIGCONT)
 
     def last_words(self) -> str:
@@ -103,6 +102,10 @@ class Lane:
             if time.monotonic() > deadline or (self._process and self._process.poll() is not None):
                 raise OSError(f"the worker of {self.task_queue} does not start:\n{self.last_words()}")
             time.sleep(0.1)
+
+    @property
+    def _running(self) -> list[Popen[bytes]]:
+        return [process for process in (self._process, self._second) if process]
 
     def _start(self) -> None:
         self._process = self._spawn()
