@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker, WorkerDeploymentConfig, WorkerDeploymentVersion
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.approvals import Approvals
+from activities.approvals import Approvals, settle_decision
 from activities.callbacks import Callbacks
 from activities.cmdb import Inventory
 from activities.cmf import FactoryUpdates
@@ -130,7 +130,7 @@ def activities(settings: Settings, closing: AsyncExitStack, measures: Measures) 
         ApplicationHooks(commands, webhook, secrets, settings.callback_secret, bound, poll.hook),
         ChangeTickets(databases, bound, poll.ticket),
     ]
-    return [method for instance in classes for method in _activity_methods(instance)]
+    return [settle_decision, *(method for instance in classes for method in _activity_methods(instance))]
 
 
 class _ByName(Generic[Known, Adapter]):

@@ -30,3 +30,8 @@ class Approvals:
         What was signed is left to compare with the migration, and its `jti` to remember, until `expires_at`.
         """
         return self.signatures.verify(request.token)
+
+
+@activity.defn
+async def settle_decision(name: str) -> None:
+    """Let a decision, named in the history, wait for what came with it: nothing is done, and no thread is needed."""

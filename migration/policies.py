@@ -79,6 +79,11 @@ VERIFY_SIGNATURE = LocalActivityPolicy(
 )
 """A signature is verified beside the workflow: nothing outside the worker is asked."""
 
+SETTLE_DECISION = LocalActivityPolicy(
+    schedule_to_close_timeout=10 * _SECOND, retry_policy=RetryPolicy(maximum_attempts=1)
+)
+"""Between the acceptance of a decision and its effect, in the same workflow task."""
+
 WAIT = ActivityPolicy(
     start_to_close_timeout=90 * _SECOND,
     retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_interval=_MINUTE),

@@ -36,6 +36,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor as WorkerInterceptor
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
+from activities.approvals import settle_decision
 from localcloud import temporal
 from migration.decisions import DecisionAnswer
 from migration.status import MigrationResult, MigrationStatus, Phase
@@ -397,7 +398,7 @@ async def set_up(
             task_queue=task_queue,
             activity_executor=threads,
             workflows=WORKFLOWS,
-            activities=[*activities.all, *also],
+            activities=[*activities.all, settle_decision, *also],
             interceptors=[*interceptors, OneInput()],
             deployment_config=WorkerDeploymentConfig(
                 version=WorkerDeploymentVersion(deployment_name="stage", build_id=build_id), use_worker_versioning=False

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,6 +46,7 @@ class Hold:
 
     call: int
     obedient: bool
+    about: Callable[[Any], bool] | None = None
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -147,9 +148,11 @@ class World:
         if but_for:
             self._failures[name] = [replace(failure, workflow=but_for) for failure in failures]
 
-    def hold(self, name: str, *, call: int = 1, obedient: bool = False) -> Hold:
-        """Let the `call`-th call of this activity wait until it is released."""
-        hold = Hold(call, obedient)
+    def hold(
+        self, name: str, *, call: int = 1, obedient: bool = False, about: Callable[[Any], bool] | None = None
+    ) -> Hold:
+        """Let the `call`-th call of this activity wait until it is released, or each with an argument `about` that."""
+        hold = Hold(call, obedient, about)
         self._holds.setdefault(name, []).append(hold)
         self._held.append(hold)
         return hold
@@ -194,7 +197,7 @@ class World:
             self.moments.append((name, datetime.now(UTC)))
         number = self.calls.count(name)
         for hold in self._holds.get(name, ()):
-            if hold.call == number:
+            if hold.about(argument) if hold.about else hold.call == number:
                 await hold.wait()
         for failure in self._failures.get(name, ()):
             if number in failure.calls and failure.workflow in (None, activity.info().workflow_id):
