@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker, WorkerDeploymentConfig, WorkerDeploymentVersion
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.approvals import Approvals, settle_decision
+from activities.approvals import Approvals
 from activities.callbacks import Callbacks
 from activities.cmdb import Inventory
 from activities.cmf import FactoryUpdates
@@ -68,6 +68,7 @@ from workflows.factory_wave import FactoryWaveWorkflow
 from workflows.migration import MigrationWorkflow
 from workflows.plan import PlanWorkflow
 from workflows.ticket_note import TicketNoteWorkflow
+from workflows.updates_last import UpdatesLast
 
 VERSION = "0.1.0"
 LATEST_CANCEL = timedelta(seconds=5)
@@ -130,7 +131,7 @@ def activities(settings: Settings, closing: AsyncExitStack, measures: Measures) 
         ApplicationHooks(commands, webhook, secrets, settings.callback_secret, bound, poll.hook),
         ChangeTickets(databases, bound, poll.ticket),
     ]
-    return [settle_decision, *(method for instance in classes for method in _activity_methods(instance))]
+    return [method for instance in classes for method in _activity_methods(instance)]
 
 
 class _ByName(Generic[Known, Adapter]):
@@ -201,8 +202,12 @@ def build_worker(
         graceful_shutdown_timeout=settings.graceful_shutdown_timeout,
         max_heartbeat_throttle_interval=LATEST_CANCEL,
         interceptors=[LogContext(), Correlation(), OneInput()],
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules("migration", "activities", "structlog")
+        workflow_runner=UpdatesLast(
+            SandboxedWorkflowRunner(
+                restrictions=SandboxRestrictions.default.with_passthrough_modules(
+                    "migration", "activities", "structlog"
+                )
+            )
         ),
         deployment_config=WorkerDeploymentConfig(
             version=WorkerDeploymentVersion(deployment_name="migrator", build_id=VERSION), use_worker_versioning=False

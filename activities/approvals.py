@@ -25,13 +25,8 @@ class Approvals:
     @activity.defn
     @translated(SignatureRefused)
     def verify_signature(self, request: VerifySignature) -> SignedDecision:
-        """Read and verify; nothing outside this process is asked, so it may be a local activity.
+        """Read and verify; nothing outside this process is asked.
 
         What was signed is left to compare with the migration, and its `jti` to remember, until `expires_at`.
         """
         return self.signatures.verify(request.token)
-
-
-@activity.defn
-async def settle_decision(name: str) -> None:
-    """Let a decision, named in the history, wait for what came with it: nothing is done, and no thread is needed."""

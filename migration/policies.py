@@ -21,13 +21,6 @@ class ActivityPolicy(TypedDict, total=False):
     cancellation_type: ActivityCancellationType
 
 
-class LocalActivityPolicy(TypedDict, total=False):
-    """The options of an activity that runs beside its workflow, as `workflow.execute_local_activity` takes them."""
-
-    schedule_to_close_timeout: timedelta
-    retry_policy: RetryPolicy
-
-
 READ = ActivityPolicy(
     start_to_close_timeout=5 * _MINUTE,
     schedule_to_close_timeout=_HOUR,
@@ -74,15 +67,13 @@ CLAIM = ActivityPolicy(
 )
 """A short side effect of our own: its answer is waited for, so that what was granted can be given back."""
 
-VERIFY_SIGNATURE = LocalActivityPolicy(
-    schedule_to_close_timeout=10 * _SECOND, retry_policy=RetryPolicy(maximum_attempts=3)
+VERIFY_SIGNATURE = ActivityPolicy(
+    start_to_close_timeout=10 * _SECOND, retry_policy=RetryPolicy(initial_interval=_SECOND, maximum_attempts=3)
 )
-"""A signature is verified beside the workflow: nothing outside the worker is asked."""
+"""Between the acceptance of a signed decision and its effect. Nothing outside the worker is asked, and a person waits.
 
-SETTLE_DECISION = LocalActivityPolicy(
-    schedule_to_close_timeout=10 * _SECOND, retry_policy=RetryPolicy(maximum_attempts=1)
-)
-"""Between the acceptance of a decision and its effect, in the same workflow task."""
+It is no local activity: a query that comes while one runs makes its update replay otherwise than it was taken.
+"""
 
 WAIT = ActivityPolicy(
     start_to_close_timeout=90 * _SECOND,

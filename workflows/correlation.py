@@ -13,7 +13,6 @@ from temporalio.worker import (
     Interceptor,
     StartActivityInput,
     StartChildWorkflowInput,
-    StartLocalActivityInput,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
     WorkflowOutboundInterceptor,
@@ -25,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from migration.correlation import CORRELATION_HEADER, fit_correlation_id
     from migration.memo import CORRELATION_ID
 
-Leaving = TypeVar("Leaving", StartActivityInput, StartLocalActivityInput, StartChildWorkflowInput, ContinueAsNewInput)
+Leaving = TypeVar("Leaving", StartActivityInput, StartChildWorkflowInput, ContinueAsNewInput)
 
 
 def correlation() -> str:
@@ -69,9 +68,6 @@ class _SaysWhose(WorkflowInboundInterceptor):
 class _TellsWhose(WorkflowOutboundInterceptor):
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002  the SDK's signature
         return super().start_activity(_telling(input))
-
-    def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002  the SDK's signature
-        return super().start_local_activity(_telling(input))
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:  # noqa: A002  the SDK's signature
         return await super().start_child_workflow(_telling(input))

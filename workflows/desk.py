@@ -290,7 +290,7 @@ class DecisionDesk:
         if decision.jws is None:
             raise Refused("only signed decisions count here: sign it, with `migrator approve --key`")
         try:
-            signed = await workflow.execute_local_activity_method(
+            signed = await workflow.execute_activity_method(
                 Approvals.verify_signature,
                 VerifySignature(token=decision.jws),
                 summary="verify the signature of a decision",

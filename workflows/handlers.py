@@ -2,16 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.approvals import settle_decision
-    from migration import policies
     from migration.decisions import DECISIONS, DecisionAnswer, DecisionName
     from migration.parsing import RequestErrors
     from workflows.desk import DecisionDesk, Refused, parse_decision
@@ -50,7 +47,6 @@ def _signal_handler(name: DecisionName) -> Handler:
 
 def _update_handler(name: DecisionName) -> Handler:
     async def handle(self, payload: RawValue) -> DecisionAnswer:  # type: ignore[no-untyped-def]  # noqa: ANN001  see _offer
-        await _settled(name)
         try:
             answer: DecisionAnswer = await self._take(name, payload)
         except Refused as refusal:
@@ -58,20 +54,6 @@ def _update_handler(name: DecisionName) -> Handler:
         return answer
 
     return handle
-
-
-async def _settled(name: DecisionName) -> None:
-    """Wait until all that came with this update has been heard.
-
-    A worker that reads the history anew may get the workflow task of an update as one with the task before, and the
-    next worker may not: sdk-core takes a task without commands, followed by another, for a heartbeat. The Python SDK
-    gives out updates before results of activities, so what a decision leads to at once would be in another order to the
-    commands of the publishers (TMPRL1100). A local activity ends after both, within the same task.
-    """
-    with suppress(FailureError):  # it has waited, whatever became of it
-        await workflow.execute_local_activity(
-            settle_decision, name, summary=f"{name} is taken", **policies.SETTLE_DECISION
-        )
 
 
 def _shape_check(name: DecisionName) -> Callable[..., None]:

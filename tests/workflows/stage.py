@@ -34,9 +34,9 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor as WorkerInterceptor
-from temporalio.worker import Worker, WorkerDeploymentConfig
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from activities.approvals import settle_decision
 from localcloud import temporal
 from migration.decisions import DecisionAnswer
 from migration.status import MigrationResult, MigrationStatus, Phase
@@ -51,6 +51,7 @@ from workflows.factory_wave import FactoryWaveWorkflow
 from workflows.migration import MigrationWorkflow
 from workflows.plan import PlanWorkflow
 from workflows.ticket_note import TicketNoteWorkflow
+from workflows.updates_last import UpdatesLast
 
 WORKFLOWS = [
     MigrationWorkflow,
@@ -398,8 +399,9 @@ async def set_up(
             task_queue=task_queue,
             activity_executor=threads,
             workflows=WORKFLOWS,
-            activities=[*activities.all, settle_decision, *also],
+            activities=[*activities.all, *also],
             interceptors=[*interceptors, OneInput()],
+            workflow_runner=UpdatesLast(SandboxedWorkflowRunner()),
             deployment_config=WorkerDeploymentConfig(
                 version=WorkerDeploymentVersion(deployment_name="stage", build_id=build_id), use_worker_versioning=False
             ),
@@ -411,6 +413,20 @@ async def set_up(
                 for world in activities.worlds.values():
                     world.release_all()
     assert not stuck.records, "a workflow that a worker forgot left tasks behind"
+
+
+def replayer(
+    workflows: Sequence[type] = WORKFLOWS, *first: WorkerInterceptor, runtime: Runtime | None = None
+) -> Replayer:
+    """What replays a history as the worker of the stage does; `first` are further interceptors, before its own."""
+    return Replayer(
+        workflows=workflows,
+        data_converter=pydantic_data_converter,
+        interceptors=[*first, OneInput()],
+        workflow_runner=UpdatesLast(SandboxedWorkflowRunner()),
+        unsandboxed_workflow_runner=UpdatesLast(UnsandboxedWorkflowRunner()),
+        runtime=runtime,
+    )
 
 
 def input_of(history: WorkflowHistory) -> Payload:

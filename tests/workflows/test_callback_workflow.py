@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import Replayer
 
 from migration import policies
 from migration.messages import Message, MessageType
 from migration.ports import Delivery
-from tests.workflows.stage import Stage, as_json, until
+from tests.workflows.stage import Stage, as_json, replayer, until
 from tests.workflows.worlds import World
-from workflows.border import OneInput
 from workflows.callbacks import (
     CallbackStatus,
     CallbackWorkflow,
@@ -99,11 +96,10 @@ async def is_over(handle: Callbacks) -> None:
 
 async def replays(stage: Stage, handle: Callbacks) -> int:
     """Replay the histories of all runs; gives how many there were."""
-    replayer = Replayer(workflows=[CallbackWorkflow], data_converter=pydantic_data_converter, interceptors=[OneInput()])
     run_id, runs = handle.first_execution_run_id, 0
     while run_id:
         history = await stage.client.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
-        await replayer.replay_workflow(history)
+        await replayer([CallbackWorkflow]).replay_workflow(history)
         run_id, runs = (
             history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id,
             (runs + 1),

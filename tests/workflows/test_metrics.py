@@ -9,9 +9,7 @@ from typing import Any, TypeGuard, get_args
 
 import pytest_asyncio
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
-from temporalio.worker import Replayer
 
 from activities.lags import LagsSeen
 from migration import metrics
@@ -20,9 +18,8 @@ from migration.ports import Delivery
 from migration.status import Phase
 from starter.census import Census
 from tests.workflows.record_histories import HISTORIES
-from tests.workflows.stage import WORKFLOWS, Migration, Stage, set_up, until
+from tests.workflows.stage import Migration, Stage, replayer, set_up, until
 from tests.workflows.worlds import World
-from workflows.border import OneInput
 from workflows.saga import Undo
 
 WORKFLOW_FILES = sorted(Path(__file__).parents[2].joinpath("workflows").glob("*.py"))
@@ -133,10 +130,7 @@ async def test_a_replay_counts_nothing() -> None:
     buffer = MetricBuffer(100_000)
     runtime = Runtime(telemetry=TelemetryConfig(metrics=buffer))
     history = WorkflowHistory.from_json("mig-replayed", RECORDED.read_text())
-    replayer = Replayer(
-        workflows=WORKFLOWS, data_converter=pydantic_data_converter, interceptors=[OneInput()], runtime=runtime
-    )
-    await replayer.replay_workflow(history)
+    await replayer(runtime=runtime).replay_workflow(history)
     assert not {update.metric.name for update in buffer.retrieve_updates()} & _OURS.keys()
 
 

@@ -11,24 +11,20 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Interceptor, Replayer
+from temporalio.worker import Interceptor
 from temporalio.workflow import NondeterminismError
 
 from adapters.tracing.leaving import KeptSpans
 from adapters.tracing.temporal import TracedMigrations
 from tests.workflows.record_histories import HISTORIES, STORIES, name_of
-from tests.workflows.stage import WORKFLOWS
-from workflows.border import OneInput
+from tests.workflows.stage import WORKFLOWS, replayer
 from workflows.correlation import Correlation
 
 RECORDED = {path.stem: path.read_text() for path in sorted(HISTORIES.glob("*.json"))}
 
 
 async def replay(story: str, text: str, *first: Interceptor) -> None:
-    interceptors = [*first, Correlation(), OneInput()]
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, interceptors=interceptors)
-    await replayer.replay_workflow(WorkflowHistory.from_json(f"mig-{story}", text))
+    await replayer(WORKFLOWS, *first, Correlation()).replay_workflow(WorkflowHistory.from_json(f"mig-{story}", text))
 
 
 @pytest.mark.parametrize("name", RECORDED)

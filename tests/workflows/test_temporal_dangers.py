@@ -14,8 +14,6 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHistory, WorkflowUpdateFailedError
 from temporalio.common import RawValue
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from migration import policies
@@ -25,10 +23,9 @@ from migration.status import DecisionRecord, MigrationResult, Phase, Side
 from migration.steps import Step
 from tests.workflows.migration_requests import APPROVER, OTHER_APPROVER
 from tests.workflows.record_histories import HISTORIES
-from tests.workflows.stage import Migration, Stage, set_up, until
+from tests.workflows.stage import Migration, Stage, replayer, set_up, until
 from tests.workflows.test_migration_taken_over import taken_over
 from tests.workflows.worlds import Hold, World
-from workflows.border import OneInput
 from workflows.gate import Gate
 from workflows.migration import MigrationWorkflow
 
@@ -373,8 +370,7 @@ class Reordered(MigrationWorkflow):
 
 async def replay_reordered(recorded: str) -> None:
     history = WorkflowHistory.from_json("mig-happy-path", (HISTORIES / f"{recorded}.json").read_text())
-    replayer = Replayer(workflows=[Reordered], data_converter=pydantic_data_converter, interceptors=[OneInput()])
-    await replayer.replay_workflow(history)
+    await replayer([Reordered]).replay_workflow(history)
 
 
 @pytest.mark.parametrize(
