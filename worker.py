@@ -182,6 +182,7 @@ def build_worker(
     client: Client, settings: Settings, executor: ThreadPoolExecutor, closing: AsyncExitStack, measures: Measures
 ) -> Worker:
     """The worker of the product's one task queue."""
+    restrictions = SandboxRestrictions.default.with_passthrough_modules("migration", "activities", "structlog")
     return Worker(
         client,
         task_queue=settings.task_queue,
@@ -202,13 +203,7 @@ def build_worker(
         graceful_shutdown_timeout=settings.graceful_shutdown_timeout,
         max_heartbeat_throttle_interval=LATEST_CANCEL,
         interceptors=[LogContext(), Correlation(), OneInput()],
-        workflow_runner=UpdatesLast(
-            SandboxedWorkflowRunner(
-                restrictions=SandboxRestrictions.default.with_passthrough_modules(
-                    "migration", "activities", "structlog"
-                )
-            )
-        ),
+        workflow_runner=UpdatesLast(SandboxedWorkflowRunner(restrictions=restrictions)),
         deployment_config=WorkerDeploymentConfig(
             version=WorkerDeploymentVersion(deployment_name="migrator", build_id=VERSION), use_worker_versioning=False
         ),

@@ -23,6 +23,8 @@ class TakesDecisions:
     _desk_lock: asyncio.Lock
 
     async def _take(self, name: DecisionName, payload: RawValue) -> DecisionAnswer:
+        # A handler that can answer at once does not yield before: an update that is accepted and completed in one go
+        # cannot be replayed with the publisher's commands in between (TMPRL1100, seen under load).
         if self._desk is None:
             await workflow.wait_condition(lambda: self._desk is not None)
         async with self._desk_lock:

@@ -12,11 +12,11 @@ from temporalio.api.update.v1 import UpdateRef
 from temporalio.api.workflowservice.v1 import PollWorkflowExecutionUpdateRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import Replayer, Worker
+from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 with workflow.unsafe.imports_passed_through():
-    from tests.workflows.stage import until
+    from tests.workflows.stage import replayer, until
     from tests.workflows.worlds import WITHIN
     from workflows.updates_last import UpdatesLast
 
@@ -98,8 +98,7 @@ async def is_admitted(client: Client, name: str) -> bool:
 async def test_an_update_that_comes_with_a_result_is_heard_after_it(temporal_address: str) -> None:
     handle, before = await one_task(await Client.connect(temporal_address), renews=False)
     assert before == ["result"]
-    replayer = Replayer(workflows=[Listener], workflow_runner=UpdatesLast(SandboxedWorkflowRunner()))
-    await replayer.replay_workflow(await handle.fetch_history())
+    await replayer([Listener]).replay_workflow(await handle.fetch_history())
 
 
 async def test_an_update_that_comes_with_the_end_of_a_run_is_answered_by_the_next_one(temporal_address: str) -> None:
